@@ -1,0 +1,334 @@
+/* api.c: the public calls: each is an input or an output of the card, observed and handed on. */
+#include <string.h>
+
+#include "nic/card.h"
+#include "nic/filter.h"
+#include "nic/receive.h"
+#include "nic/run.h"
+#include "nic/snapshot.h"
+#include "nic/vector.h"
+
+const char *vnic_strerror(int result)
+{
+    static const char *const text[] = {
+        "success",
+        "an argument is out of range",
+        "out of memory",
+        "the address range is mapped already",
+        "a capacity given at creation is used up",
+        "no such mapping or fault",
+        "time would go backwards",
+        "not a snapshot, or cut short, or a field out of range",
+        "a snapshot of another version",
+        "a snapshot of a card of another configuration",
+    };
+    int n = -result;
+    return n >= 0 && n < (int)(sizeof text / sizeof text[0]) ? text[n] : "unknown result";
+}
+
+static void api_emit(struct vnic *card, struct vnic_event event)
+{
+    if (pci_is_observed(&card->pci, event.type)) {
+        pci_emit(&card->pci, &event);
+    }
+}
+
+/* ---- registers ---- */
+
+uint64_t vnic_read(vnic *card, unsigned bar, uint64_t offset, unsigned width)
+{
+    uint64_t value = pci_bar_read(&card->pci, bar, offset, width);
+    if (__builtin_expect(pci_is_observed(&card->pci, VNIC_EVENT_MMIO_READ), 0)) {
+        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_MMIO_READ, .index = (uint8_t)bar, .width = (uint8_t)width,
+                                           .addr = offset, .value = value});
+    }
+    return value;
+}
+
+void vnic_write(vnic *card, unsigned bar, uint64_t offset, unsigned width, uint64_t value)
+{
+    if (__builtin_expect(pci_is_observed(&card->pci, VNIC_EVENT_MMIO_WRITE), 0)) {
+        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_MMIO_WRITE, .index = (uint8_t)bar, .width = (uint8_t)width,
+                                           .addr = offset, .value = value});
+    }
+    pci_bar_write(&card->pci, bar, offset, width, value);
+}
+
+uint32_t vnic_cfg_read(vnic *card, uint32_t offset, unsigned width)
+{
+    uint32_t value = pci_config_read(&card->pci, offset, width);
+    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_CFG_READ, .width = (uint8_t)width, .addr = offset, .value = value});
+    return value;
+}
+
+void vnic_cfg_write(vnic *card, uint32_t offset, unsigned width, uint32_t value)
+{
+    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_CFG_WRITE, .width = (uint8_t)width, .addr = offset, .value = value});
+    pci_config_write(&card->pci, offset, width, value);
+}
+
+/* ---- memory ---- */
+
+int vnic_map(vnic *card, uint64_t iova, void *host, uint64_t len, unsigned permissions)
+{
+    if (!host || permissions == 0 || permissions > (VNIC_MAP_READ | VNIC_MAP_WRITE)) {
+        return VNIC_EINVAL;
+    }
+    int result = memmap_add(&card->pci.map, iova, host, len, permissions);
+    if (result == VNIC_OK) {
+        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_MAP, .width = (uint8_t)permissions, .addr = iova, .value = len});
+    }
+    return result;
+}
+
+int vnic_unmap(vnic *card, uint64_t iova, uint64_t len)
+{
+    int result = memmap_remove(&card->pci.map, iova, len);
+    if (result == VNIC_OK) {
+        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_UNMAP, .addr = iova, .value = len});
+    }
+    return result;
+}
+
+void vnic_unmap_all(vnic *card)
+{
+    memmap_clear(&card->pci.map);
+    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_UNMAP, .addr = 0, .value = UINT64_MAX});
+}
+
+void vnic_set_unmapped(vnic *card, vnic_unmapped answer, void *opaque)
+{
+    card->pci.map.answer = answer;
+    card->pci.map.answer_opaque = opaque;
+    memmap_touch(&card->pci.map);
+}
+
+/* ---- link ---- */
+
+void vnic_set_link(vnic *card, uint32_t speed_mbps)
+{
+    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_LINK, .value = speed_mbps});
+    if (card->state.link_mbps != speed_mbps) {
+        card->state.link_mbps = speed_mbps;
+        card_raise_event(card, GLB_EVENT_LINK_MASK);
+    }
+}
+
+static int api_take(struct vnic *card, const uint8_t *frame, uint32_t len)
+{
+    if (card->pci.is_removed) {
+        return VNIC_RX_DROPPED;
+    }
+    if (card->state.link_mbps == 0) {
+        card_count(card, STAT(RX_DROP_LINK));
+        return VNIC_RX_DROPPED;
+    }
+    return receive_frame(card, frame, len);
+}
+
+/* The same with the faults of frames that arrive: a corrupted frame is corrupted where it lies. */
+static int api_take_faulty(struct vnic *card, const uint8_t *frame, uint32_t len)
+{
+    int id;
+    const struct vnic_fault *fault = fault_match(&card->pci.faults, VNIC_FAULT_FRAME_IN, 0xFF, len, len, &id);
+    if (fault && fault->action == VNIC_FAULT_DROP) {
+        return VNIC_RX_DROPPED;
+    }
+    int verdict = api_take(card, frame, len);
+    if (fault && fault->action == VNIC_FAULT_DUPLICATE) {
+        (void)api_take(card, frame, len);
+    }
+    if (fault && fault->action == VNIC_FAULT_CORRUPT && verdict == VNIC_RX_TAKEN) {
+        struct packet *last = packet_buffer_at(&card->rx_buffer, card->rx_buffer.count - 1);
+        fault_corrupt(fault, card->rx_buffer.bytes + last->offset, last->len);
+    }
+    return verdict;
+}
+
+int vnic_receive(vnic *card, const uint8_t *frame, size_t len)
+{
+    uint32_t length = len > UINT32_MAX ? UINT32_MAX : (uint32_t)len;
+    bool is_faulty = card->pci.faults.armed[VNIC_FAULT_FRAME_IN] != 0;
+    int verdict = is_faulty ? api_take_faulty(card, frame, length) : api_take(card, frame, length);
+    if (__builtin_expect(pci_is_observed(&card->pci, VNIC_EVENT_FRAME_IN), 0)) {
+        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_FRAME_IN, .len = length, .value = (uint64_t)verdict, .data = frame});
+    }
+    return verdict;
+}
+
+size_t vnic_frames(vnic *card, struct vnic_frame *frames, size_t max)
+{
+    const struct packet_buffer *b = &card->tx_buffer;
+    size_t n = b->count < max ? b->count : max;
+    for (size_t i = 0; i < n; i++) {
+        const struct packet *p = packet_buffer_at(b, (uint32_t)i);
+        frames[i] = (struct vnic_frame){.data = b->bytes + p->offset, .len = p->len, .queue = p->queue};
+    }
+    return n;
+}
+
+void vnic_frames_release(vnic *card, size_t count)
+{
+    for (; count > 0 && card->tx_buffer.count > 0; count--) {
+        packet_buffer_pop(&card->tx_buffer);
+    }
+}
+
+size_t vnic_interrupts(vnic *card, struct vnic_interrupt *interrupts, size_t max)
+{
+    return pci_interrupts(&card->pci, interrupts, max);
+}
+
+/* ---- time and work ---- */
+
+int vnic_advance(vnic *card, uint64_t now_ns)
+{
+    if (now_ns < card->pci.now_ns) {
+        return VNIC_ETIME;
+    }
+    card->pci.now_ns = now_ns;
+    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_TIME, .value = now_ns});
+    vector_set_time(card);
+    return VNIC_OK;
+}
+
+uint64_t vnic_now(const vnic *card)
+{
+    return card->pci.now_ns;
+}
+
+uint64_t vnic_deadline(const vnic *card)
+{
+    return vector_deadline(card);
+}
+
+uint32_t vnic_runnable(const vnic *card)
+{
+    return run_runnable(card);
+}
+
+int vnic_step(vnic *card, unsigned engine, uint64_t *bytes)
+{
+    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_STEP, .index = (uint8_t)engine});
+    return run_step(card, engine, bytes);
+}
+
+uint32_t vnic_run(vnic *card, const struct vnic_budget *budget, struct vnic_budget *used)
+{
+    struct vnic_budget taken;
+    if (__builtin_expect(pci_is_observed(&card->pci, VNIC_EVENT_RUN), 0)) {
+        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_RUN, .addr = budget->steps, .value = budget->bytes});
+    }
+    run_within(card, budget, &taken);
+    if (used) {
+        *used = taken;
+    }
+    return run_runnable(card);
+}
+
+uint64_t vnic_idle_steps(const vnic *card)
+{
+    return run_idle_steps(card);
+}
+
+/* ---- reset, removal, snapshot ---- */
+
+void vnic_reset(vnic *card, unsigned level)
+{
+    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_RESET, .value = level});
+    pci_reset(&card->pci, level == VNIC_RESET_HOT ? PCI_RESET_HOT : PCI_RESET_POWER);
+}
+
+void vnic_remove(vnic *card)
+{
+    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_REMOVE, .value = 1});
+    pci_remove(&card->pci);
+    card_reset_device(card);
+}
+
+void vnic_insert(vnic *card)
+{
+    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_REMOVE, .value = 0});
+    pci_insert(&card->pci);
+}
+
+size_t vnic_save(vnic *card, uint8_t *buf, size_t capacity)
+{
+    struct archive a;
+    int refusal;
+    archive_save(&a, NULL, 0);
+    snapshot_walk(card, &a, &refusal);
+    size_t size = a.at;
+    if (buf && size <= capacity) {
+        archive_save(&a, buf, capacity);
+        snapshot_walk(card, &a, &refusal);
+    }
+    return size;
+}
+
+int vnic_load(vnic *card, const uint8_t *buf, size_t len)
+{
+    struct archive a;
+    int refusal;
+    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_LOAD, .len = (uint32_t)len, .data = buf});
+    pci_reset(&card->pci, PCI_RESET_POWER);
+    archive_load(&a, buf, len);
+    snapshot_walk(card, &a, &refusal);
+    if (refusal != VNIC_OK) {
+        pci_reset(&card->pci, PCI_RESET_POWER);
+        card->state.link_mbps = 0;
+        card->pci.now_ns = 0;
+    }
+    pci_refresh(&card->pci);
+    return refusal;
+}
+
+uint64_t vnic_state_hash(vnic *card)
+{
+    struct archive a;
+    int refusal;
+    archive_hash(&a);
+    snapshot_walk(card, &a, &refusal);
+    return a.hash;
+}
+
+/* ---- observation and faults ---- */
+
+void vnic_observe(vnic *card, vnic_observer observer, void *opaque, uint32_t mask)
+{
+    card->pci.observer = observer;
+    card->pci.observer_opaque = opaque;
+    card->pci.observer_mask = observer ? mask : 0;
+    pci_refresh(&card->pci);
+}
+
+int vnic_fault_arm(vnic *card, const struct vnic_fault *fault)
+{
+    int id = fault_arm(&card->pci.faults, fault);
+    if (id >= 0) {
+        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_ARM, .len = sizeof *fault, .value = (uint64_t)id,
+                                           .data = (const uint8_t *)fault});
+    }
+    pci_refresh(&card->pci);
+    return id;
+}
+
+int vnic_fault_disarm(vnic *card, int id)
+{
+    int result = fault_disarm(&card->pci.faults, id);
+    if (result == VNIC_OK) {
+        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_ARM, .value = (uint64_t)id});
+    }
+    pci_refresh(&card->pci);
+    return result;
+}
+
+int64_t vnic_fault_fired(const vnic *card, int id)
+{
+    return fault_fired(&card->pci.faults, id);
+}
+
+uint64_t vnic_register_map_hash(void)
+{
+    return vnic_bar0_map.hash;
+}

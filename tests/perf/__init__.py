@@ -1,0 +1,1 @@
+"""Benchmarks of the card beside named peers: python -m tests.perf."""

@@ -1,0 +1,36 @@
+"""How a card is made: the parameters that stay as they are for its life."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceConfig:
+    """Parameters of creation; None takes the library's default (vnic_config_init)."""
+
+    vendor_id: int | None = None
+    device_id: int | None = None
+    subsystem_vendor_id: int | None = None
+    subsystem_id: int | None = None
+    revision: int | None = None
+    #: Function number, carried by every event.
+    function: int | None = None
+    #: 1 to 32.
+    queue_pairs: int | None = None
+    #: MSI-X vectors, 1 to 64.
+    vectors: int | None = None
+    #: Messages that MSI offers, log2, 0 to 5.
+    msi_capable_log2: int | None = None
+    #: Six octets.
+    mac: bytes | None = None
+    #: Bytes without FCS, 1514 to 65535.
+    max_frame: int | None = None
+    #: Receive packet buffer, a power of two, at least 4 * max_frame.
+    rx_buffer_bytes: int | None = None
+    #: Frames sent and not yet taken by the link, likewise.
+    tx_buffer_bytes: int | None = None
+    #: Ranges that the memory map holds.
+    map_regions: int | None = None
+    #: Faults that can be armed at once.
+    faults: int | None = None

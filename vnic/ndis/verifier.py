@@ -1,0 +1,165 @@
+"""The watch on every call across the NDIS border: who runs, at which level, after which calls, and who erred."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from vnic.host.clock import VirtualClock
+from vnic.host.cpu import Level, Processors
+from vnic.ndis.net_buffer_list import NetBufferError, NetBufferList, walk
+from vnic.ndis.rules import CALLS_BACK, LEVELS, RULES, Rule
+
+#: What stands on the stack of running code while NDIS itself works.
+NDIS = object()
+
+
+@dataclass(slots=True)
+class Call:
+    """One crossing of the NDIS border; `depth` is how many calls it is nested in."""
+
+    time_ns: int
+    cpu: int
+    level: Level
+    depth: int
+    text: str
+    result: str = ""
+
+    def __str__(self) -> str:
+        head = f"{self.time_ns:>12} cpu{self.cpu} {self.level.name:<8} {'  ' * self.depth}{self.text}"
+        return f"{head} -> {self.result}" if self.result else head
+
+
+class NdisViolation(AssertionError):
+    """A driver broke a rule; names it, its public page, and the calls that led there."""
+
+    def __init__(self, rule: Rule, driver: str, message: str, history: tuple[Call, ...]) -> None:
+        self.rule = rule
+        self.rule_id = rule.id
+        self.source_page = rule.page
+        self.driver = driver
+        self.history = history
+        calls = "\n".join(f"  {call}" for call in history[-24:])
+        super().__init__(
+            f"{rule.id}: {driver}: {message}\n  rule: a {rule.binds} driver {rule.text}\n"
+            f"  source: {rule.page}\n  last calls, oldest first:\n{calls}"
+        )
+
+
+class Verifier:
+    """Shared by everything in the NDIS layer; implements Custodian for the NBLs that pass through.
+
+    With `verify_data` the bytes of sends and indications are checksummed when they change hands.
+    """
+
+    def __init__(
+        self,
+        processors: Processors,
+        clock: VirtualClock,
+        *,
+        history_length: int = 256,
+        verify_data: bool = True,
+    ) -> None:
+        self.processors = processors
+        self.clock = clock
+        self.verify_data = verify_data
+        self.history: deque[Call] = deque(maxlen=history_length)
+        self.violations: list[NdisViolation] = []
+        self._running: list[object] = []
+
+    # -- breaches ------------------------------------------------------------------------------------------
+
+    def breach(self, rule_id: str, driver: object, message: str) -> NdisViolation:
+        """Record a breach; the caller raises what it returns. Kept in `violations` in case a driver hides it."""
+        name = driver if isinstance(driver, str) else type(driver).__name__
+        violation = NdisViolation(RULES[rule_id], name, message, tuple(self.history))
+        self.violations.append(violation)
+        return violation
+
+    def require(self, condition: bool, rule_id: str, driver: object, message: str) -> None:
+        """Raise the breach of a rule unless `condition` holds."""
+        if not condition:
+            raise self.breach(rule_id, driver, message)
+
+    def on_touch(self, nbl: NetBufferList) -> None:
+        """An NBL is read or written: by its holder, by NDIS, or by code outside of any driver call."""
+        if not self._running:
+            return
+        driver = self._running[-1]
+        if driver is not NDIS and driver is not nbl.holder:
+            holder = "NDIS" if nbl.holder is NDIS else type(nbl.holder).__name__
+            raise self.breach("NBL-1", driver, f"a NET_BUFFER_LIST that {holder} owns was touched")
+
+    def give(self, nbl: NetBufferList, holder: object) -> None:
+        """Ownership of an NBL passes on; from now on nobody else may touch it."""
+        nbl.custodian = self
+        nbl.holder = holder
+
+    def walk(self, chain: NetBufferList | None, driver: object) -> list[NetBufferList]:
+        """The NBLs of a chain that `driver` passed; raises NBL-2 on a cycle."""
+        try:
+            return list(walk(chain))
+        except NetBufferError as error:
+            raise self.breach("NBL-2", driver, str(error)) from None
+
+    # -- crossings -----------------------------------------------------------------------------------------
+
+    @property
+    def driver(self) -> object:
+        """The driver that runs now, None outside of drivers."""
+        return self._running[-1] if self._running and self._running[-1] is not NDIS else None
+
+    def note(self, text: str) -> Call:
+        """Add a line to the history."""
+        processors = self.processors
+        depth = len(self._running)
+        call = Call(self.clock.now_ns, processors.current, processors.level, depth, text)
+        self.history.append(call)
+        return call
+
+    @contextmanager
+    def entering(self, driver: object, function: str, detail: str = "") -> Iterator[Call]:
+        """NDIS calls a driver; other processors may get ahead before and after it."""
+        processors = self.processors
+        processors.yield_point(function)
+        call = self.note(f"{function}({detail})")
+        level, locks = processors.level, processors.locks_held
+        self._running.append(driver)
+        try:
+            yield call
+        finally:
+            self._running.pop()
+        if processors.level != level or processors.locks_held != locks:
+            raise self.breach("LOCK-2", driver, f"{function} returned at {processors.level.name}")
+        processors.yield_point(f"{function} returned")
+
+    @contextmanager
+    def called(self, driver: object, function: str, detail: str = "") -> Iterator[Call]:
+        """A driver calls NDIS: its level and locks are checked, other processors may get ahead around it."""
+        processors = self.processors
+        call = self.note(f"{function}({detail})")
+        if processors.level > LEVELS[function]:
+            allowed = LEVELS[function].name
+            raise self.breach("LEVEL-1", driver, f"{function} at {processors.level.name}; {allowed} at most")
+        if processors.locks_held and function in CALLS_BACK:
+            raise self.breach("LOCK-1", driver, f"{function} with a spin lock held")
+        processors.yield_point(function)
+        self._running.append(NDIS)
+        try:
+            yield call
+        finally:
+            self._running.pop()
+        processors.yield_point(f"{function} returned")
+
+    def check_dispatch_flag(self, driver: object, function: str, flags: int) -> None:
+        """Bit 0 of every flags argument is DISPATCH_LEVEL."""
+        if flags & 1 and self.processors.level != Level.DISPATCH:
+            level = self.processors.level.name
+            raise self.breach("LEVEL-2", driver, f"{function} with the DISPATCH_LEVEL flag at {level}")
+
+    @property
+    def dispatch_flag(self) -> int:
+        """The DISPATCH_LEVEL flag for a call that NDIS makes now."""
+        return int(self.processors.level == Level.DISPATCH)

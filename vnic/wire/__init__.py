@@ -1,0 +1,1 @@
+"""Frames as bytes: the references the C kernels are held against, packet builders and capture files."""
