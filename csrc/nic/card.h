@@ -145,9 +145,18 @@ struct pair_hints {
     struct dma_hint rx_ring, rx_data, rx_header, tx_ring, tx_data, completion;
 };
 
+/* Plain frames: untagged, no options, extension headers or fragments. */
+enum scale_kind { SCALE_TCP_IPV4, SCALE_UDP_IPV4, SCALE_TCP_IPV6, SCALE_UDP_IPV6, SCALE_KINDS };
+
+/* What the active hash types make of a kind: the type, and how many bytes from the source address on are hashed. */
+struct scale_kind_rule {
+    uint32_t type, len;
+};
+
 struct card_scratch {
     struct toeplitz toeplitz;    /* of state.rss.key */
     struct segment_plan plan;    /* of the large send being built, once its headers are read */
+    struct scale_kind_rule kind_rule[SCALE_KINDS]; /* of state.rss.types */
     const struct csum_ops *csum;
     uint64_t vector_ripe;        /* bit v: now >= vector[v].next_ns */
     uint32_t tx_ready;           /* bit q: transmit ring q may have something to do */

@@ -32,7 +32,7 @@ static uint8_t classify_verdict(uint8_t result)
     }
 }
 
-static void classify_verify(const struct vnic *card, const uint8_t *frame, struct rx_class *c)
+void classify_verify(const struct vnic *card, const uint8_t *frame, struct rx_class *c)
 {
     if (card_is_set(card, REG_MAC_RX_CTRL, MAC_RX_CTRL_CSUM_MASK)) {
         struct verify_verdict v = verify_frame(&c->frame, frame, card->scratch.csum);

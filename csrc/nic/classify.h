@@ -16,6 +16,8 @@ struct rx_class {
 
 /* Strips the tag when that is on, parses, verifies, hashes and chooses the queue. */
 void classify_frame(const struct vnic *card, struct packet *p, struct rx_class *c);
+/* The checksum verdicts of a parsed frame, when verification is on. */
+void classify_verify(const struct vnic *card, const uint8_t *frame, struct rx_class *c);
 /* Bytes that go to a header buffer of this size; 0: the frame is not split. */
 uint32_t classify_split(const struct vnic *card, const struct rx_class *c, uint32_t hdr_buffer);
 /* The words that all completions of the frame share. */

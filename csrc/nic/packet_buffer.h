@@ -72,6 +72,9 @@ static inline void packet_buffer_pop(struct packet_buffer *b)
     b->used -= b->packet[b->head].span;
     b->head = (b->head + 1) & packet_buffer_mask(b);
     b->count--;
+    if (b->count == 0) {
+        b->next = 0; /* an empty buffer starts at its front, where the processor's cache is warm */
+    }
 }
 
 #endif

@@ -9,6 +9,27 @@
 
 #define TABLE_LOG2_MAX 7u
 
+/* The rules of plain frames, asked of the same function that decides for all. */
+static void scale_make_rules(struct vnic *card)
+{
+    static const uint8_t addresses_and_ports[WIRE_ETH_LEN + WIRE_IPV6_LEN + 4];
+    for (unsigned kind = 0; kind < SCALE_KINDS; kind++) {
+        bool is_ipv4 = kind == SCALE_TCP_IPV4 || kind == SCALE_UDP_IPV4;
+        bool is_tcp = kind == SCALE_TCP_IPV4 || kind == SCALE_TCP_IPV6;
+        struct wire_frame frame = {
+            .len = sizeof addresses_and_ports,
+            .l4_len = 4,
+            .l2_len = WIRE_ETH_LEN,
+            .l4_offset = (uint16_t)(WIRE_ETH_LEN + (is_ipv4 ? WIRE_IPV4_LEN : WIRE_IPV6_LEN)),
+            .l3 = is_ipv4 ? WIRE_L3_IPV4 : WIRE_L3_IPV6,
+            .l4 = is_tcp ? WIRE_L4_TCP : WIRE_L4_UDP,
+        };
+        uint8_t input[RSS_INPUT_MAX];
+        struct scale_kind_rule *rule = &card->scratch.kind_rule[kind];
+        rule->type = rss_input(&frame, addresses_and_ports, card->state.rss.types, input, &rule->len);
+    }
+}
+
 static void scale_read_registers(const struct vnic *card, struct rss *rss)
 {
     uint32_t ctrl = card_reg(card, REG_RSS_CTRL);
@@ -51,6 +72,7 @@ void scale_commit(struct vnic *card)
     next.is_refused = false;
     next.generation++;
     card->state.rss = next;
+    scale_make_rules(card);
     if (is_new_key) {
         toeplitz_prepare(&card->scratch.toeplitz, card->state.rss.key);
     }
@@ -66,6 +88,7 @@ uint32_t scale_read_status(const struct vnic *card)
 void scale_reset(struct vnic *card)
 {
     card->state.rss = (struct rss){0};
+    scale_make_rules(card);
     toeplitz_prepare(&card->scratch.toeplitz, card->state.rss.key);
 }
 
@@ -83,6 +106,7 @@ void scale_archive(struct vnic *card, struct archive *a)
     archive_bytes(a, TAG_RSS_KEY, rss->key, sizeof rss->key);
     archive_refuse_if(a, !scale_is_sound(card, rss));
     if (archive_is_loading(a)) {
+        scale_make_rules(card);
         toeplitz_prepare(&card->scratch.toeplitz, rss->key);
     }
 }

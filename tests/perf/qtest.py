@@ -24,6 +24,8 @@ STATUS_OFFSET = 0x8
 BUFFER_ADDR = 0x10_0000
 BUFFER_BYTES = 1024
 PIPELINE = 512
+# above 128 KiB each buffer would be mapped and unmapped again, which costs as much as the operation
+RECEIVE_BYTES = 1 << 16
 OPS_A_ROUND = 2000
 
 
@@ -70,7 +72,7 @@ class QtestMachine:
     def answers(self, count: int) -> list[bytes]:
         """The next answers, each without its OK."""
         while self._rest.count(b"\n") < count:
-            piece = self._socket.recv(1 << 18)
+            piece = self._socket.recv(RECEIVE_BYTES)
             if not piece:
                 raise RoundError(f"{QEMU} closed the qtest socket")
             self._rest += piece
