@@ -1,11 +1,11 @@
-/* _access.h: register accesses as Python functions, at the price of a hand-written extension (a cffi call costs 4 of them).
+/* _access.h: register accesses as methods of a Python type: each at the price of a C method, a fourth of a cffi call's.
  *
  * Part of the compiled module's own source, after Python.h. What Python sees of it is between the cdef markers.
  */
 
 /* cdef begin */
 
-/* What the accesses of one card share. Python owns the flags; the functions only look at them. */
+/* What the windows of one card share. Python owns the flags; the methods only look at them. */
 struct vnic_access {
     vnic *card;              /* NULL: closed */
     uint8_t is_auto;         /* after an access, call settle when there is something to do */
@@ -21,22 +21,27 @@ struct vnic_access {
 /* Addresses of Python objects come as integers (`id()`). settle: called without arguments; errors: two exception types,
  * for a closed card and for an access from inside. NULL: no memory. */
 struct vnic_access *vnic_access_create(vnic *card, uintptr_t settle, uintptr_t closed_error, uintptr_t inside_error);
-/* Whether settle has something to do. Takes interrupts from the card when somebody listens. */
-int vnic_access_has_work(struct vnic_access *access);
-/* Puts read8 .. read64 and write8 .. write64 of a BAR into the dict at `names`; 0, or -1 without memory. */
-int vnic_access_bind(struct vnic_access *access, unsigned bar, uintptr_t names);
-/* Gives up the creator's hold; the functions that were bound keep theirs. */
+/* Gives up the creator's hold; windows keep theirs. */
 void vnic_access_release(struct vnic_access *access);
+/* Whether settle has something to do after an input; after a read: that can move the line, but makes no engine run.
+ * Takes interrupts from the card when somebody listens. */
+int vnic_access_has_work(struct vnic_access *access);
+int vnic_access_has_news(struct vnic_access *access);
+
+/* Makes the type of windows and puts it into the dict at `names` as "Window"; 0, or -1 without memory. */
+int vnic_window_type(uintptr_t names);
+/* Opens a new window (or an object of a derived class) on a BAR. */
+void vnic_window_open(uintptr_t window, struct vnic_access *access, unsigned bar);
 
 /* cdef end */
 
-struct access_window {
-    struct vnic_access *access;
+struct window {
+    PyObject_HEAD
+    struct vnic_access *access; /* NULL: not opened */
     unsigned bar;
 };
 
-struct vnic_access *vnic_access_create(vnic *card, uintptr_t settle, uintptr_t closed_error,
-                                       uintptr_t inside_error)
+struct vnic_access *vnic_access_create(vnic *card, uintptr_t settle, uintptr_t closed_error, uintptr_t inside_error)
 {
     struct vnic_access *a = PyMem_Calloc(1, sizeof *a);
 
@@ -60,9 +65,15 @@ void vnic_access_release(struct vnic_access *a)
     }
 }
 
-/* The card, or NULL with an exception set. */
-static inline vnic *access_enter(const struct vnic_access *a)
+/* The access of an open window whose card may be used now, or NULL with an exception set. */
+static inline struct vnic_access *window_enter(const struct window *w)
 {
+    struct vnic_access *a = w->access;
+
+    if (!a) {
+        PyErr_SetString(PyExc_ValueError, "the window was not opened");
+        return NULL;
+    }
     if (!a->card) {
         PyErr_SetString(a->closed_error, "the device is closed");
         return NULL;
@@ -71,133 +82,148 @@ static inline vnic *access_enter(const struct vnic_access *a)
         PyErr_SetString(a->inside_error, "an observer or answer must not use its own device");
         return NULL;
     }
-    return a->card;
+    return a;
+}
+
+int vnic_access_has_news(struct vnic_access *a)
+{
+    if (a->is_auto && a->is_listening) {
+        a->interrupts += (uint32_t)vnic_interrupts(a->card, a->interrupt + a->interrupts,
+                                                   sizeof a->interrupt / sizeof *a->interrupt - a->interrupts);
+    }
+    return a->must_settle || a->interrupts != 0;
 }
 
 int vnic_access_has_work(struct vnic_access *a)
 {
-    if (a->must_settle || !a->is_auto) {
-        return a->must_settle;
-    }
-    if (a->is_listening) {
-        a->interrupts += (uint32_t)vnic_interrupts(a->card, a->interrupt + a->interrupts,
-                                                   sizeof a->interrupt / sizeof *a->interrupt - a->interrupts);
-    }
-    return a->interrupts != 0 || vnic_runnable(a->card) != 0;
+    return vnic_access_has_news(a) || (a->is_auto && vnic_runnable(a->card) != 0);
 }
 
 /* false: settle raised. */
-static inline bool access_leave(struct vnic_access *a)
+static bool access_settle(struct vnic_access *a)
 {
-    PyObject *nothing;
+    PyObject *nothing = PyObject_CallNoArgs(a->settle);
 
-    if (!vnic_access_has_work(a)) {
-        return true;
-    }
-    nothing = PyObject_CallNoArgs(a->settle);
     Py_XDECREF(nothing);
     return nothing != NULL;
 }
 
-static inline bool access_number(PyObject *argument, uint64_t *number)
+static inline bool window_number(PyObject *argument, uint64_t *number)
 {
     *number = PyLong_AsUnsignedLongLong(argument);
     return *number != UINT64_MAX || !PyErr_Occurred();
 }
 
-static inline PyObject *access_read(PyObject *self, PyObject *argument, unsigned width)
+static inline PyObject *window_read(PyObject *self, PyObject *argument, unsigned width)
 {
-    const struct access_window *w = PyCapsule_GetPointer(self, NULL);
-    vnic *card = access_enter(w->access);
+    const struct window *w = (const struct window *)self;
+    struct vnic_access *a = window_enter(w);
     uint64_t offset, value;
 
-    if (!card || !access_number(argument, &offset)) {
+    if (!a || !window_number(argument, &offset)) {
         return NULL;
     }
-    value = vnic_read(card, w->bar, offset, width);
-    return access_leave(w->access) ? PyLong_FromUnsignedLongLong(value) : NULL;
+    value = vnic_read(a->card, w->bar, offset, width);
+    if (vnic_access_has_news(a) && !access_settle(a)) {
+        return NULL;
+    }
+    return PyLong_FromUnsignedLongLong(value);
 }
 
-static inline PyObject *access_write(PyObject *self, PyObject *const *arguments, Py_ssize_t count, unsigned width)
+static inline PyObject *window_write(PyObject *self, PyObject *const *arguments, Py_ssize_t count, unsigned width)
 {
-    const struct access_window *w = PyCapsule_GetPointer(self, NULL);
-    vnic *card = access_enter(w->access);
+    const struct window *w = (const struct window *)self;
+    struct vnic_access *a = window_enter(w);
     uint64_t offset, value;
 
-    if (!card) {
+    if (!a) {
         return NULL;
     }
     if (count != 2) {
         return PyErr_Format(PyExc_TypeError, "write%u takes an offset and a value", width * 8);
     }
-    if (!access_number(arguments[0], &offset) || !access_number(arguments[1], &value)) {
+    if (!window_number(arguments[0], &offset) || !window_number(arguments[1], &value)) {
         return NULL;
     }
     if (width < 8 && value >> (width * 8)) {
         return PyErr_Format(PyExc_OverflowError, "%llu does not fit in %u bits", (unsigned long long)value, width * 8);
     }
-    vnic_write(card, w->bar, offset, width, value);
-    return access_leave(w->access) ? Py_NewRef(Py_None) : NULL;
-}
-
-#define ACCESS_WIDTH(bits)                                                                                  \
-    static PyObject *access_read##bits(PyObject *self, PyObject *argument)                                  \
-    {                                                                                                       \
-        return access_read(self, argument, (bits) / 8);                                                     \
-    }                                                                                                       \
-    static PyObject *access_write##bits(PyObject *self, PyObject *const *arguments, Py_ssize_t count)       \
-    {                                                                                                       \
-        return access_write(self, arguments, count, (bits) / 8);                                            \
-    }
-ACCESS_WIDTH(8)
-ACCESS_WIDTH(16)
-ACCESS_WIDTH(32)
-ACCESS_WIDTH(64)
-
-#define ACCESS_READ(bits) {"read" #bits, access_read##bits, METH_O, "The " #bits " bits at an offset."}
-#define ACCESS_WRITE(bits) \
-    {"write" #bits, (PyCFunction)(void (*)(void))access_write##bits, METH_FASTCALL, "Write (offset, value)."}
-
-static PyMethodDef access_functions[] = {
-    ACCESS_READ(8),  ACCESS_READ(16),  ACCESS_READ(32),  ACCESS_READ(64),
-    ACCESS_WRITE(8), ACCESS_WRITE(16), ACCESS_WRITE(32), ACCESS_WRITE(64),
-};
-
-static void access_drop(PyObject *capsule)
-{
-    struct access_window *w = PyCapsule_GetPointer(capsule, NULL);
-
-    vnic_access_release(w->access);
-    PyMem_Free(w);
-}
-
-static PyObject *access_window(struct vnic_access *a, unsigned bar)
-{
-    struct access_window *w = PyMem_Malloc(sizeof *w);
-    PyObject *capsule = w ? PyCapsule_New(w, NULL, access_drop) : NULL;
-
-    if (!capsule) {
-        PyMem_Free(w);
+    vnic_write(a->card, w->bar, offset, width, value);
+    if (vnic_access_has_work(a) && !access_settle(a)) {
         return NULL;
     }
-    w->access = a;
-    w->bar = bar;
-    a->holds++;
-    return capsule;
+    return Py_NewRef(Py_None);
 }
 
-int vnic_access_bind(struct vnic_access *a, unsigned bar, uintptr_t names)
-{
-    PyObject *window = access_window(a, bar);
-    int result = window ? 0 : -1;
-
-    for (size_t i = 0; result == 0 && i < sizeof access_functions / sizeof *access_functions; i++) {
-        PyObject *function = PyCFunction_NewEx(&access_functions[i], window, NULL);
-
-        result = function ? PyDict_SetItemString((PyObject *)names, access_functions[i].ml_name, function) : -1;
-        Py_XDECREF(function);
+#define WINDOW_WIDTH(bits)                                                                                  \
+    static PyObject *window_read##bits(PyObject *self, PyObject *argument)                                  \
+    {                                                                                                       \
+        return window_read(self, argument, (bits) / 8);                                                     \
+    }                                                                                                       \
+    static PyObject *window_write##bits(PyObject *self, PyObject *const *arguments, Py_ssize_t count)       \
+    {                                                                                                       \
+        return window_write(self, arguments, count, (bits) / 8);                                            \
     }
-    Py_XDECREF(window);
+WINDOW_WIDTH(8)
+WINDOW_WIDTH(16)
+WINDOW_WIDTH(32)
+WINDOW_WIDTH(64)
+
+#define WINDOW_READ(bits) {"read" #bits, window_read##bits, METH_O, "The " #bits " bits at an offset."}
+#define WINDOW_WRITE(bits) \
+    {"write" #bits, (PyCFunction)(void (*)(void))window_write##bits, METH_FASTCALL, "Write (offset, value)."}
+
+static PyMethodDef window_methods[] = {
+    WINDOW_READ(8),  WINDOW_READ(16),  WINDOW_READ(32),  WINDOW_READ(64),
+    WINDOW_WRITE(8), WINDOW_WRITE(16), WINDOW_WRITE(32), WINDOW_WRITE(64),
+    {0},
+};
+
+static void window_drop(PyObject *self)
+{
+    struct window *w = (struct window *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+
+    if (w->access) {
+        vnic_access_release(w->access);
+    }
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot window_slots[] = {
+    {Py_tp_doc, (void *)"The accesses of one BAR."},
+    {Py_tp_methods, window_methods},
+    {Py_tp_dealloc, (void *)window_drop},
+    {0, NULL},
+};
+
+static PyType_Spec window_spec = {
+    .name = "vnic._core.Window",
+    .basicsize = sizeof(struct window),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = window_slots,
+};
+
+int vnic_window_type(uintptr_t names)
+{
+    PyObject *type = PyType_FromSpec(&window_spec);
+    int result = type ? PyDict_SetItemString((PyObject *)names, "Window", type) : -1;
+
+    Py_XDECREF(type);
     PyErr_Clear();
     return result;
+}
+
+void vnic_window_open(uintptr_t window, struct vnic_access *access, unsigned bar)
+{
+    struct window *w = (struct window *)window;
+
+    if (w->access) {
+        vnic_access_release(w->access);
+    }
+    access->holds++;
+    w->access = access;
+    w->bar = bar;
 }

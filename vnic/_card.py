@@ -37,6 +37,45 @@ def check(result: int, what: str) -> None:
         raise _ERRORS.get(result, errors.VnicError)(f"{what}: {text}")
 
 
+def _window_type() -> Any:
+    names: dict[str, Any] = {}
+    if lib.vnic_window_type(id(names)):
+        raise errors.AllocationError("no memory for the type of windows")
+    return names["Window"]
+
+
+if TYPE_CHECKING:
+
+    class BarWindow:
+        """The accesses of one BAR: methods of the compiled module, as quick as C from Python can be."""
+
+        def read8(self, offset: int, /) -> int:
+            """The byte at an offset; OverflowError, as of all, for numbers that do not fit."""
+
+        def read16(self, offset: int, /) -> int:
+            """The 16 bits at an offset."""
+
+        def read32(self, offset: int, /) -> int:
+            """The 32 bits at an offset."""
+
+        def read64(self, offset: int, /) -> int:
+            """The 64 bits at an offset."""
+
+        def write8(self, offset: int, value: int, /) -> None:
+            """Write a byte."""
+
+        def write16(self, offset: int, value: int, /) -> None:
+            """Write 16 bits."""
+
+        def write32(self, offset: int, value: int, /) -> None:
+            """Write 32 bits."""
+
+        def write64(self, offset: int, value: int, /) -> None:
+            """Write 64 bits."""
+else:
+    BarWindow = _window_type()
+
+
 class Observation:
     """An observer that is attached; cancel(), or the end of a with block, detaches it."""
 
@@ -97,12 +136,9 @@ class Card:
             raise errors.InsideError("an observer or answer must not use its own device")
         return access.card
 
-    def functions(self, bar: int) -> dict[str, Any]:
-        """read8 to write64 of a BAR."""
-        names: dict[str, Any] = {}
-        if lib.vnic_access_bind(self.access, bar, id(names)):
-            raise errors.AllocationError("no memory for a window")
-        return names
+    def open(self, window: BarWindow, bar: int) -> None:
+        """Make a window one of this card's."""
+        lib.vnic_window_open(id(window), self.access, bar)
 
     def keep(self, view: memoryview) -> None:
         """Hold on to memory that the card points to."""

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vnic import errors
-from vnic._card import Card, Observation, check
+from vnic._card import BarWindow, Card, Observation, check
 from vnic._core import ffi, lib
 from vnic.abi import Engine, EventType, InterruptKind, ResetLevel, RxVerdict
 from vnic.config import DeviceConfig
@@ -53,19 +53,6 @@ class FrameSink(Protocol):
         """Take a frame that was sent."""
 
 
-class BarWindow:
-    """The accesses of one BAR: functions of the compiled module, as quick as C from Python can be."""
-
-    read8: Callable[[int], int]
-    read16: Callable[[int], int]
-    read32: Callable[[int], int]
-    read64: Callable[[int], int]
-    write8: Callable[[int, int], None]
-    write16: Callable[[int, int], None]
-    write32: Callable[[int, int], None]
-    write64: Callable[[int, int], None]
-
-
 class Device(BarWindow):
     """The card. Its own read8 to write64 are those of BAR0; those of other BARs are in window().
 
@@ -90,7 +77,7 @@ class Device(BarWindow):
         self._unbounded = ffi.new("struct vnic_budget *", UNBOUNDED)
         self._frames = ffi.new("struct vnic_frame[]", _BATCH)
         self._windows: dict[int, BarWindow] = {}
-        vars(self).update(self._card.functions(0))
+        self._card.open(self, 0)
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -134,7 +121,7 @@ class Device(BarWindow):
                 raise errors.ArgumentError(f"BAR {bar}")
             self._enter()
             window = self._windows[bar] = BarWindow()
-            vars(window).update(self._card.functions(bar))
+            self._card.open(window, bar)
         return self._windows[bar]
 
     def read(self, bar: int, offset: int, width: int = 4) -> int:
@@ -401,8 +388,8 @@ class Device(BarWindow):
         sink = self._interrupt_sink
         if sink is None or not (self._take_interrupts() or self._backlog):
             return False
-        # Handlers use the device and so come back here: oldest first keeps the order. What an exception leaves
-        # in the backlog goes out with the next access.
+        # Handlers use the device and so come back here: oldest first keeps the order. What an exception
+        # leaves in the backlog goes out with the next access.
         try:
             while self._backlog:
                 sink.signal(self._backlog.popleft())

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from vnic.abi import DmaStatus, FaultAction, FaultSite
-
-if TYPE_CHECKING:
-    from vnic.device import Device
 
 __all__ = ["ANY", "DmaStatus", "Fault", "FaultAction", "FaultHandle", "FaultSite"]
 
@@ -35,13 +32,23 @@ class Fault:
     mask: int = _ALL
 
 
+class Registry(Protocol):
+    """Where faults are armed: a device."""
+
+    def fault_fired(self, number: int) -> int:
+        """How often a fault fired."""
+
+    def disarm(self, number: int) -> None:
+        """Take a fault out."""
+
+
 class FaultHandle:
     """An armed fault; as a context manager it disarms at the end of the block."""
 
-    def __init__(self, device: Device, fault: Fault, number: int) -> None:
+    def __init__(self, registry: Registry, fault: Fault, number: int) -> None:
         self.fault = fault
         self.number = number
-        self._device = device
+        self._registry = registry
         self._fired_last: int | None = None
 
     @property
@@ -52,13 +59,13 @@ class FaultHandle:
     @property
     def fired(self) -> int:
         """How often it fired; after disarm(), what it was then."""
-        return self._device.fault_fired(self.number) if self._fired_last is None else self._fired_last
+        return self._registry.fault_fired(self.number) if self._fired_last is None else self._fired_last
 
     def disarm(self) -> int:
         """Take it out; how often it fired. Idempotent."""
         if self._fired_last is None:
             self._fired_last = self.fired
-            self._device.disarm(self.number)
+            self._registry.disarm(self.number)
         return self._fired_last
 
     def __enter__(self) -> FaultHandle:

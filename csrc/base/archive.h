@@ -1,4 +1,5 @@
-/* archive.h: tagged, checked encoding of state; one walk over the fields serves saving, hashing and loading. */
+/* archive.h: tagged, checked encoding of state; one walk over the fields serves saving, hashing and
+ * loading. */
 #ifndef VNIC_BASE_ARCHIVE_H
 #define VNIC_BASE_ARCHIVE_H
 

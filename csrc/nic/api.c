@@ -37,33 +37,21 @@ static void api_emit(struct vnic *card, struct vnic_event event)
 
 uint64_t vnic_read(vnic *card, unsigned bar, uint64_t offset, unsigned width)
 {
-    uint64_t value = pci_bar_read(&card->pci, bar, offset, width);
-    if (__builtin_expect(pci_is_observed(&card->pci, VNIC_EVENT_MMIO_READ), 0)) {
-        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_MMIO_READ, .index = (uint8_t)bar, .width = (uint8_t)width,
-                                           .addr = offset, .value = value});
-    }
-    return value;
+    return pci_bar_read(&card->pci, bar, offset, width);
 }
 
 void vnic_write(vnic *card, unsigned bar, uint64_t offset, unsigned width, uint64_t value)
 {
-    if (__builtin_expect(pci_is_observed(&card->pci, VNIC_EVENT_MMIO_WRITE), 0)) {
-        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_MMIO_WRITE, .index = (uint8_t)bar, .width = (uint8_t)width,
-                                           .addr = offset, .value = value});
-    }
     pci_bar_write(&card->pci, bar, offset, width, value);
 }
 
 uint32_t vnic_cfg_read(vnic *card, uint32_t offset, unsigned width)
 {
-    uint32_t value = pci_config_read(&card->pci, offset, width);
-    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_CFG_READ, .width = (uint8_t)width, .addr = offset, .value = value});
-    return value;
+    return pci_config_read(&card->pci, offset, width);
 }
 
 void vnic_cfg_write(vnic *card, uint32_t offset, unsigned width, uint32_t value)
 {
-    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_CFG_WRITE, .width = (uint8_t)width, .addr = offset, .value = value});
     pci_config_write(&card->pci, offset, width, value);
 }
 
@@ -129,8 +117,7 @@ static int api_take(struct vnic *card, const uint8_t *frame, uint32_t len)
 /* The same with the faults of frames that arrive: a corrupted frame is corrupted where it lies. */
 static int api_take_faulty(struct vnic *card, const uint8_t *frame, uint32_t len)
 {
-    int id;
-    const struct vnic_fault *fault = fault_match(&card->pci.faults, VNIC_FAULT_FRAME_IN, 0xFF, len, len, &id);
+    const struct vnic_fault *fault = pci_fault(&card->pci, VNIC_FAULT_FRAME_IN, 0xFF, len, len);
     if (fault && fault->action == VNIC_FAULT_DROP) {
         return VNIC_RX_DROPPED;
     }
@@ -272,12 +259,12 @@ int vnic_load(vnic *card, const uint8_t *buf, size_t len)
     int refusal;
     api_emit(card, (struct vnic_event){.type = VNIC_EVENT_LOAD, .len = (uint32_t)len, .data = buf});
     pci_reset(&card->pci, PCI_RESET_POWER);
+    bool has_edge = card->pci.out_count != 0;
     archive_load(&a, buf, len);
     snapshot_walk(card, &a, &refusal);
     if (refusal != VNIC_OK) {
-        pci_reset(&card->pci, PCI_RESET_POWER);
+        pci_refuse(&card->pci, has_edge);
         card->state.link_mbps = 0;
-        card->pci.now_ns = 0;
     }
     pci_refresh(&card->pci);
     return refusal;

@@ -92,10 +92,11 @@ int vnic_create(const struct vnic_config *config, vnic **card)
     if (!config_is_sound(config)) {
         return VNIC_EINVAL;
     }
-    struct vnic *made = calloc(1, sizeof *made);
+    struct vnic *made = aligned_alloc(_Alignof(struct vnic), sizeof *made);
     if (!made) {
         return VNIC_ENOMEM;
     }
+    memset(made, 0, sizeof *made);
     made->config = *config;
     made->scratch.csum = csum_ops_best();
     int result = card_allocate(made);

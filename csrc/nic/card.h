@@ -154,7 +154,7 @@ struct scale_kind_rule {
 };
 
 struct card_scratch {
-    struct toeplitz toeplitz;    /* of state.rss.key */
+    _Alignas(64) struct toeplitz toeplitz; /* of state.rss.key */
     struct segment_plan plan;    /* of the large send being built, once its headers are read */
     struct scale_kind_rule kind_rule[SCALE_KINDS]; /* of state.rss.types */
     const struct csum_ops *csum;

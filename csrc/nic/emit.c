@@ -45,11 +45,10 @@ static void emit_put(struct vnic *card, unsigned pair, const uint8_t *frame, uin
 
 enum tx_status emit_frame(struct vnic *card, unsigned pair, const uint8_t *frame, uint32_t len)
 {
-    int id;
     if (!emit_is_looped(card) && card->state.link_mbps == 0) {
         return TX_STATUS_LINK;
     }
-    const struct vnic_fault *fault = fault_match(&card->pci.faults, VNIC_FAULT_FRAME_OUT, pair, len, len, &id);
+    const struct vnic_fault *fault = pci_fault(&card->pci, VNIC_FAULT_FRAME_OUT, pair, len, len);
     emit_count(card, frame, len);
     if (fault && fault->action == VNIC_FAULT_DROP) {
         return TX_STATUS_OK;

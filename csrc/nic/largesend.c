@@ -134,6 +134,10 @@ bool largesend_is_sound(struct vnic *card)
     const struct tx_frame *t = &card->state.tx;
     uint32_t header_len = largesend_header_len(t);
     uint32_t mss = (uint32_t)tx_context_mss(t->context);
+    uint32_t frame = header_len + mss + (tx_context_vlan_insert(t->context) ? VLAN_TAG_BYTES : 0);
+    if (t->sent_frames != t->segment || t->sent_bytes != (uint64_t)t->segment * frame) {
+        return false;
+    }
     if (!largesend_has_header(t)) {
         return t->segment == 0 && t->filled == 0;
     }

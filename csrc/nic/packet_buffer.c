@@ -7,6 +7,8 @@
 #include "nic/tags.h"
 #include "vnic/vnic.h"
 
+#define PACKET_TAG 4u /* bytes of the tag that may be stripped where the frame lies */
+
 int packet_buffer_create(struct packet_buffer *b, uint32_t size)
 {
     *b = (struct packet_buffer){.size = size};
@@ -36,21 +38,32 @@ void packet_buffer_clear(struct packet_buffer *b)
     b->count = 0;
 }
 
-/* Frames are saved by content, and the places where they lie follow from their lengths: a loaded buffer is packed from
- * offset 0, which may give it more room at the block's end than the saved one had. To be indistinguishable the position
- * is saved too. */
-static bool packet_is_sound(const struct packet_buffer *b, const struct packet *p)
+/* Where a frame lies follows from the one before it, and is checked as packet_buffer_push() would have it: `at` is where
+ * the next frame would go. Of the first, which may have lost its tag, it follows from what it skipped. */
+static bool packet_is_sound(const struct packet_buffer *b, const struct packet *p, bool is_first, uint32_t *at)
 {
-    return p->len <= b->size && p->offset <= b->size - p->len && p->span <= b->size && p->span >= p->len;
+    uint32_t start = p->offset & ~(PACKET_SLOT - 1), into = p->offset - start;
+    if (p->len == 0 || p->len > b->size - p->offset || into > (is_first ? PACKET_TAG : 0) || p->span % PACKET_SLOT != 0) {
+        return false;
+    }
+    uint32_t slots = (into + p->len + PACKET_SLOT - 1) & ~(PACKET_SLOT - 1);
+    if (is_first) {
+        *at = p->span > slots ? b->size - (p->span - slots) : start;
+    }
+    bool is_skipping = *at + slots > b->size;
+    bool is_there = start == (is_skipping ? 0 : *at) && p->span == (is_skipping ? slots + (b->size - *at) : slots);
+    *at = (start + slots) & (b->size - 1);
+    return is_there && (into == 0 || into == PACKET_TAG);
 }
 
-static void packet_archive(struct packet_buffer *b, struct archive *a, struct packet *p, uint32_t len_max, uint32_t queues)
+static void packet_archive(struct packet_buffer *b, struct archive *a, struct packet *p, uint32_t *at, uint32_t len_max,
+                           uint32_t queues)
 {
     ARCHIVE(a, TAG_PACKET_OFFSET, p->offset, b->size - 1);
     ARCHIVE(a, TAG_PACKET_LEN, p->len, len_max);
     ARCHIVE(a, TAG_PACKET_SPAN, p->span, b->size);
     ARCHIVE(a, TAG_PACKET_QUEUE, p->queue, queues - 1);
-    archive_refuse_if(a, !packet_is_sound(b, p));
+    archive_refuse_if(a, !a->failed && !packet_is_sound(b, p, p == packet_buffer_at(b, 0), at));
     if (!a->failed) {
         archive_bytes(a, TAG_PACKET_BYTES, b->bytes + p->offset, p->len);
     }
@@ -58,9 +71,8 @@ static void packet_archive(struct packet_buffer *b, struct archive *a, struct pa
 
 void packet_buffer_archive(struct packet_buffer *b, struct archive *a, uint32_t len_max, uint32_t queues)
 {
-    uint32_t count = archive_count(a, TAG_PACKET_COUNT, b->count, b->size / PACKET_SLOT);
+    uint32_t at = 0, count = archive_count(a, TAG_PACKET_COUNT, b->count, b->size / PACKET_SLOT);
     ARCHIVE(a, TAG_PACKET_NEXT, b->next, b->size - PACKET_SLOT);
-    archive_refuse_if(a, b->next % PACKET_SLOT != 0);
     if (archive_is_loading(a)) {
         b->head = 0;
         b->used = 0;
@@ -68,13 +80,14 @@ void packet_buffer_archive(struct packet_buffer *b, struct archive *a, uint32_t 
     }
     for (uint32_t i = 0; i < count && !a->failed; i++) {
         struct packet *p = packet_buffer_at(b, i);
-        packet_archive(b, a, p, len_max, queues);
+        packet_archive(b, a, p, &at, len_max, queues);
         if (archive_is_loading(a) && !a->failed) {
             archive_refuse_if(a, p->span > b->size - b->used);
             b->used += p->span;
             b->count++;
         }
     }
+    archive_refuse_if(a, b->next != at);
     if (archive_is_loading(a) && a->failed) {
         packet_buffer_clear(b);
     }

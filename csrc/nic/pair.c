@@ -225,6 +225,11 @@ void pair_on_rx_tail(struct vnic *card, unsigned pair, uint32_t tail)
         }
         return;
     }
+    const struct rx_frame *frame = &card->state.rx;
+    if (frame->is_active && frame->pair == pair && ring_owned(&rx->ring) < frame->reserved) {
+        pair_fail_rx(card, pair, RING_ERROR_BAD_TAIL); /* [RING-7] buffers of the frame in delivery were taken back */
+        return;
+    }
     rx->cached = bits_min32(rx->cached, ring_owned(&rx->ring));
 }
 
@@ -232,14 +237,13 @@ void pair_on_tx_tail(struct vnic *card, unsigned pair, uint32_t tail)
 {
     struct tx_ring *tx = &pair_of(card, pair)->tx;
     bool was_running = tx->ring.is_running;
-    uint32_t owned = ring_owned(&tx->ring);
     if (!pair_ring_doorbell(card, pair, &tx->ring, tail)) {
         if (was_running) {
             pair_fail_tx(card, pair, RING_ERROR_BAD_TAIL);
         }
         return;
     }
-    if (ring_owned(&tx->ring) < owned && ring_owned(&tx->ring) < tx->cached) {
+    if (ring_owned(&tx->ring) < tx->cached) {
         pair_fail_tx(card, pair, RING_ERROR_BAD_TAIL); /* [RING-7] descriptors already taken were taken back */
         return;
     }
@@ -254,6 +258,10 @@ void pair_on_cq_tail(struct vnic *card, unsigned pair, uint32_t tail)
         if (was_running) {
             pair_fail(card, pair, RING_ERROR_BAD_TAIL);
         }
+        return;
+    }
+    if (ring_owned(&cq->ring) < cq->reserved) {
+        pair_fail(card, pair, RING_ERROR_BAD_TAIL); /* [RING-7] slots that are promised were taken back */
         return;
     }
     card->scratch.tx_ready |= 1u << pair;
@@ -366,6 +374,7 @@ void pair_archive(struct vnic *card, unsigned pair, struct archive *a)
     ring_archive(&p->cq.ring, a);
     ARCHIVE(a, TAG_CQ_RESERVED, p->cq.reserved, RING_COUNT_MAX);
     ARCHIVE(a, TAG_CQ_VECTOR, p->cq.vector, UINT8_MAX);
+    archive_refuse_if(a, !pair_is_live(p));
     archive_refuse_if(a, p->cq.ring.is_running && p->cq.vector >= card->config.vectors);
     archive_refuse_if(a, p->cq.reserved > (p->cq.ring.is_running ? ring_owned(&p->cq.ring) : 0));
     archive_refuse_if(a, (p->rx.ring.is_running || p->tx.ring.is_running) && !p->cq.ring.is_running);

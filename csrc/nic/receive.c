@@ -260,6 +260,22 @@ void receive_reset(struct vnic *card)
     packet_buffer_clear(&card->rx_buffer);
 }
 
+/* Of a frame under delivery: whole buffers are behind it, and what is left takes the slots that are reserved. */
+static bool receive_is_sound(const struct vnic *card)
+{
+    const struct rx_frame *r = &card->state.rx;
+    const struct queue_pair *p = &card->state.pair[r->pair];
+    uint32_t len = receive_front(card)->len, start = r->is_first ? 0 : r->hdr_len;
+    if (!p->rx.ring.is_running || r->hdr_len > bits_min32(len, p->rx.hdr_len) || r->offset < start ||
+        r->offset >= len + r->is_first) {
+        return false;
+    }
+    bool is_whole = r->is_first ? r->offset == 0 : r->offset > start && (r->offset - start) % p->rx.buf_len == 0;
+    uint32_t data = len - r->offset - (r->is_first ? r->hdr_len : 0);
+    uint32_t buffers = data == 0 ? 1 : (data + p->rx.buf_len - 1) / p->rx.buf_len;
+    return is_whole && r->reserved == buffers && buffers <= p->cq.reserved && buffers <= ring_owned(&p->rx.ring);
+}
+
 void receive_archive(struct vnic *card, struct archive *a)
 {
     struct rx_frame *r = &card->state.rx;
@@ -279,11 +295,5 @@ void receive_archive(struct vnic *card, struct archive *a)
         archive_refuse_if(a, true);
         return;
     }
-    const struct queue_pair *p = &card->state.pair[r->pair];
-    uint32_t len = receive_front(card)->len;
-    archive_refuse_if(a, !p->rx.ring.is_running || r->offset > len || r->hdr_len > len - r->offset * !r->is_first);
-    archive_refuse_if(a, r->reserved > p->cq.reserved || r->reserved > ring_owned(&p->rx.ring));
-    uint32_t data = len - r->offset - (r->is_first ? r->hdr_len * (len >= r->offset + r->hdr_len) : 0);
-    uint32_t buffers = data == 0 ? 1 : (data + p->rx.buf_len - 1) / (p->rx.buf_len ? p->rx.buf_len : 1);
-    archive_refuse_if(a, r->reserved != buffers);
+    archive_refuse_if(a, !receive_is_sound(card));
 }

@@ -79,10 +79,17 @@ static uint32_t registers_read(void *owner, const struct reg_ref *ref, uint32_t 
 
 /* ---- writes ---- */
 
-static void registers_clear_statistics(struct vnic *card)
+static void registers_clear_statistics(struct vnic *card, uint32_t pulses)
 {
-    for (unsigned i = 0; i < STATS; i++) {
+    for (unsigned i = 0; i < STATS && pulses & STAT_CTRL_CLEAR_MASK; i++) {
         card->state.stat[i] = 0;
+    }
+}
+
+static void registers_commit(struct vnic *card, uint32_t pulses)
+{
+    if (pulses & RSS_COMMIT_GO_MASK) {
+        scale_commit(card);
     }
 }
 
@@ -113,9 +120,8 @@ static void registers_fire(struct vnic *card, unsigned vector)
     vector_cause(card, vector);
 }
 
-static void registers_write_control(struct vnic *card, uint32_t now, uint32_t pulses)
+static void registers_write_control(struct vnic *card, uint32_t pulses)
 {
-    (void)now;
     if (pulses & GLB_CTRL_RESET_MASK) {
         card_reset_device(card);
     }
@@ -128,13 +134,13 @@ static void registers_write(void *owner, const struct reg_ref *ref, uint32_t old
     (void)old;
     (void)written;
     switch (ref->reg) {
-    case REGID_GLB_CTRL: registers_write_control(card, now, pulses); break;
+    case REGID_GLB_CTRL: registers_write_control(card, pulses); break;
     case REGID_GLB_EVENT_ENABLE: card_raise_event(card, 0); break;
     case REGID_INT_CTRL: vector_update_line(card); break;
     case REGID_TEST_FIRE: registers_fire(card, now & TEST_FIRE_VECTOR_MASK); break;
     case REGID_TEST_DMA_CMD: test_block_command(card, pulses); break;
-    case REGID_RSS_COMMIT: scale_commit(card); break;
-    case REGID_STAT_CTRL: registers_clear_statistics(card); break;
+    case REGID_RSS_COMMIT: registers_commit(card, pulses); break;
+    case REGID_STAT_CTRL: registers_clear_statistics(card, pulses); break;
     case REGID_VEC_CTRL: vector_set_enabled(card, ref->index, (now & VEC_CTRL_ENABLE_MASK) != 0); break;
     default:
         if (ref->offset >= REG_QP_RX_BASE) {

@@ -88,6 +88,15 @@ static void run_pass_turn(struct vnic *card)
     card->state.run_steps = 0;
 }
 
+/* Idle is idle: whoever works next starts a turn, however the budget came to its end. */
+static void run_settle(struct vnic *card)
+{
+    if (run_runnable(card) == 0) {
+        card->state.run_engine = 0;
+        card->state.run_steps = 0;
+    }
+}
+
 /* [RUN-2] The turn and how much of it is spent are state: how a budget is cut up changes nothing. */
 void run_within(struct vnic *card, const struct vnic_budget *budget, struct vnic_budget *used)
 {
@@ -104,13 +113,14 @@ void run_within(struct vnic *card, const struct vnic_budget *budget, struct vnic
         uint64_t max_steps = bits_min64(RUN_TURN - card->state.run_steps, budget->steps - used->steps);
         uint64_t steps = run_some(card, engine, max_steps, budget->bytes - used->bytes, &bytes);
         if (steps == 0) {
-            return;
+            break;
         }
         idle_engines = 0;
         card->state.run_steps = (uint8_t)(card->state.run_steps + steps);
         used->steps += steps;
         used->bytes += bytes;
     }
+    run_settle(card);
 }
 
 /* [RUN-4] Every vector may be raised once for what is pending, and again for each completion still to come. */

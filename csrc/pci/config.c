@@ -117,13 +117,14 @@ int config_create(struct pci_function *f)
 {
     const int result = regfile_create(&f->config, &pci_config_map, &config_ops, f);
     if (result == VNIC_OK) {
+        f->config.has_identity = true;
         config_identify(f);
     }
     return result;
 }
 
-/* [PCI-21] PCIe 6.6.2: besides the sticky fields an FLR leaves Max_Payload_Size, ASPM and Common Clock alone, for the
- * link is shared with what is not reset. */
+/* [PCI-21] PCIe 6.6.2: besides the sticky fields an FLR leaves Max_Payload_Size, ASPM and Common Clock
+ * alone, for the link is shared with what is not reset. */
 void config_reset(struct pci_function *f, enum pci_reset level)
 {
     const bool is_flr = level == PCI_RESET_FLR;
@@ -203,7 +204,8 @@ void pci_config_write(struct pci_function *f, uint32_t offset, unsigned width, u
 
 /* --- snapshot */
 
-/* Bits that no access changes are those of reset and identity; the First Error Pointer is checked with its status. */
+/* Bits that no access changes are those of reset and identity; the First Error Pointer is checked with its
+ * status. */
 static bool config_are_fixed_bits_sound(const struct pci_function *f)
 {
     for (uint32_t offset = 0; offset < f->config.map->size; offset += 4) {

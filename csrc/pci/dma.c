@@ -33,7 +33,8 @@ static struct transfer transfer_part(const struct transfer *t, uint32_t at, uint
 
 /* --- where it goes */
 
-/* [PCI-16] Narrows first..last around addr to what no BAR of the function decodes; false when addr is in one. */
+/* [PCI-16] Narrows first..last around addr to what no BAR of the function decodes; false when addr is in
+ * one. */
 static bool dma_clip(const struct pci_function *f, uint64_t addr, uint64_t *first, uint64_t *last)
 {
     for (uint32_t i = 0; i < f->windows; i++) {
@@ -97,7 +98,8 @@ static enum vnic_dma_status dma_ask(struct pci_function *f, const struct transfe
     return (enum vnic_dma_status)status;
 }
 
-/* The first bytes of a transfer that goes where no memory with the permission is, up to the end of the granule. */
+/* The first bytes of a transfer that goes where no memory with the permission is, up to the end of the
+ * granule. */
 static enum vnic_dma_status dma_move_unmapped(struct pci_function *f, const struct transfer *t,
                                               uint32_t *moved)
 {

@@ -18,7 +18,8 @@ static bool errors_has_first(const struct pci_function *f)
     return (regfile_get(&f->config, CFG_AER_UNCOR_STATUS) >> first & 1u) != 0;
 }
 
-/* [PCI-40] A masked error sets its status bit and nothing else; the pointer and the log are the first error's. */
+/* [PCI-40] A masked error sets its status bit and nothing else; the pointer and the log are the first
+ * error's. */
 static void errors_record(struct pci_function *f, uint32_t bit)
 {
     const bool has_first = errors_has_first(f);
@@ -54,8 +55,8 @@ static void errors_record_uncorrectable(struct pci_function *f, uint32_t bit, bo
     }
 }
 
-/* A completion with UR or CA is not an error of the requester: Status tells of it, AER does not (PCIe 6.2.3.2.5). A
- * poisoned completion is dropped and the card goes on, so it is advisory. */
+/* A completion with UR or CA is not an error of the requester: Status tells of it, AER does not (PCIe
+ * 6.2.3.2.5). A poisoned completion is dropped and the card goes on, so it is advisory. */
 void pci_log_dma_error(struct pci_function *f, enum vnic_dma_status status)
 {
     switch (status) {

@@ -26,8 +26,8 @@ int fault_disarm(struct fault_registry *f, int id);
 int64_t fault_fired(const struct fault_registry *f, int id);
 
 /* The fault that fires on this occurrence, or NULL. first..last: the addresses it covers. *id: which. */
-const struct vnic_fault *fault_match(struct fault_registry *f, enum vnic_fault_site site, unsigned index, uint64_t first,
-                                     uint64_t last, int *id);
+const struct vnic_fault *fault_match(struct fault_registry *f, enum vnic_fault_site site, unsigned index,
+                                     uint64_t first, uint64_t last, int *id);
 /* XORs the fault's mask into bytes, at its offset modulo len. */
 void fault_corrupt(const struct vnic_fault *fault, uint8_t *bytes, uint64_t len);
 

@@ -1,4 +1,4 @@
-/* function.h: one PCI function: configuration space, BARs, DMA, interrupts, power, errors; a device is built on it. */
+/* function.h: one PCI function, on which a device is built: configuration, BARs, DMA, interrupts, power. */
 #ifndef VNIC_PCI_FUNCTION_H
 #define VNIC_PCI_FUNCTION_H
 
@@ -13,7 +13,8 @@
 #define PCI_BARS 6
 #define PCI_VECTORS_MAX 64
 #define PCI_MSIX_SPANS 2
-#define PCI_OUT_MAX 256 /* interrupts not yet fetched; when it is full, equal messages are one and others wait */
+/* Interrupts not yet fetched; when it is full, equal messages are one and others wait. */
+#define PCI_OUT_MAX 256
 
 /* What makes this function itself; constant after creation. */
 struct pci_identity {
@@ -35,7 +36,7 @@ struct pci_ops {
     /* An access to a BAR that is not the MSI-X table. */
     uint64_t (*on_bar_read)(void *owner, unsigned bar, uint64_t offset, unsigned width);
     void (*on_bar_write)(void *owner, unsigned bar, uint64_t offset, unsigned width, uint64_t value);
-    /* Interrupt Disable, MSI or MSI-X enable, a mask or the power state changed: causes that waited may go. */
+    /* Interrupt Disable, MSI or MSI-X enable, a mask or the power state changed: what waited may go. */
     void (*on_interrupt_mode)(void *owner);
     void (*on_dma_error)(void *owner, enum vnic_dma_status status);
 };
@@ -58,7 +59,7 @@ struct pci_function {
     uint64_t msix_pending;
     uint32_t msi_pending;
     bool is_line_asserted; /* what the device wants */
-    bool is_line_out;      /* what the system was told */
+    bool is_line_out; /* what the system was told */
     bool is_removed;
     uint64_t now_ns;
     struct vnic_interrupt out[PCI_OUT_MAX]; /* a ring */
@@ -72,10 +73,10 @@ struct pci_function {
     uint32_t observer_mask;
 
     /* derived */
-    bool is_master;   /* D0, Bus Master Enable, present */
-    bool is_direct;   /* is_master, and nothing watches or disturbs DMA */
+    bool is_master; /* D0, Bus Master Enable, present */
+    bool is_direct; /* is_master, and nothing watches or disturbs DMA */
     bool is_decoding; /* D0, Memory Space Enable, present */
-    bool is_plain;    /* is_decoding, and nothing watches or disturbs register accesses */
+    bool is_plain; /* is_decoding, and nothing watches or disturbs register accesses */
     struct pci_window window[PCI_BARS]; /* of the BARs, while is_decoding */
     uint32_t windows;
     struct reg_map msix_map; /* as generated, with the entries that this function has */
@@ -84,7 +85,8 @@ struct pci_function {
 };
 
 /* The function is where it is created for life: it points into itself. ops->on_reset is not called. */
-int pci_create(struct pci_function *f, const struct pci_identity *identity, const struct pci_ops *ops, void *owner);
+int pci_create(struct pci_function *f, const struct pci_identity *identity, const struct pci_ops *ops,
+               void *owner);
 void pci_destroy(struct pci_function *f);
 size_t pci_footprint(const struct pci_function *f);
 
@@ -100,8 +102,9 @@ void pci_insert(struct pci_function *f);
 bool pci_is_d0(const struct pci_function *f);
 bool pci_is_memory_enabled(const struct pci_function *f); /* and D0 and present: BARs decode */
 
-/* Interrupts. pci_raise: one message of the vector by the mode in force; not for the line. false: it waits in the pending
- * bits of that mode and goes by itself when it may; the line, and a vector that the function lacks, have none. */
+/* Interrupts. pci_raise: one message of the vector by the mode in force; not for the line. false: it waits
+ * in the pending bits of that mode and goes by itself when it may; the line, and a vector that the
+ * function lacks, have none. */
 enum pci_interrupt_mode pci_mode(const struct pci_function *f);
 bool pci_raise(struct pci_function *f, unsigned vector);
 void pci_set_line(struct pci_function *f, bool asserted);
@@ -112,19 +115,24 @@ size_t pci_interrupts(struct pci_function *f, struct vnic_interrupt *out, size_t
 void pci_log_dma_error(struct pci_function *f, enum vnic_dma_status status);
 void pci_log_unsupported(struct pci_function *f, bool is_posted); /* a request to us that we do not support */
 
-/* Recomputes what is derived; called by everything that changes what it follows from: also after arming or disarming a
- * fault, and after a change of the observer. */
+/* Recomputes what is derived; called by everything that changes what it follows from: also after arming or
+ * disarming a fault, and after a change of the observer. */
 void pci_refresh(struct pci_function *f);
 
 void pci_archive(struct pci_function *f, struct archive *a);
+/* A snapshot was refused half-way: as after the power cycle that came before, time 0. has_edge: that left
+ * something in the queue. */
+void pci_refuse(struct pci_function *f, bool has_edge);
 
 static inline bool pci_is_observed(const struct pci_function *f, enum vnic_event_type type)
 {
     return (f->observer_mask >> type & 1u) != 0;
 }
-void pci_emit(const struct pci_function *f, struct vnic_event *event); /* fills function and time_ns, calls if observed */
+/* Fills in function and time_ns, and calls the observer if it asked for this type. From here: accesses, DMA,
+ * interrupts, faults that fire. */
+void pci_emit(const struct pci_function *f, struct vnic_event *event);
 /* The fault that fires here, told to the observer, or NULL. */
-const struct vnic_fault *pci_fault(struct pci_function *f, enum vnic_fault_site site, unsigned index, uint64_t first,
-                                   uint64_t last);
+const struct vnic_fault *pci_fault(struct pci_function *f, enum vnic_fault_site site, unsigned index,
+                                   uint64_t first, uint64_t last);
 
 #endif

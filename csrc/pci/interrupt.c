@@ -1,4 +1,5 @@
-/* interrupt.c: the line, MSI and MSI-X: which of them is in force, what may go, what waits, and the queue outward. */
+/* interrupt.c: the line, MSI and MSI-X: which of them is in force, what may go, what waits, and the queue
+ * outward. */
 #include "pci/interrupt.h"
 
 #include <string.h>
@@ -128,7 +129,8 @@ static void interrupt_emit(struct pci_function *f, const struct vnic_interrupt *
     }
 }
 
-/* [PCI-34] In a full queue a message equal to one in it is the same interrupt; another waits. false: it waits. */
+/* [PCI-34] In a full queue a message equal to one in it is the same interrupt; another waits. false: it
+ * waits. */
 static bool interrupt_send(struct pci_function *f, const struct vnic_interrupt *message)
 {
     if (interrupt_is_full(f)) {
@@ -231,7 +233,8 @@ static void interrupt_settle_msix(struct pci_function *f)
     }
 }
 
-/* When fewer messages are granted than before, what waits for a higher one goes by the number that it has now. */
+/* When fewer messages are granted than before, what waits for a higher one goes by the number that it has
+ * now. */
 static void interrupt_fold_msi(struct pci_function *f)
 {
     const unsigned granted = 1u << interrupt_msi_log2(f);
@@ -278,8 +281,8 @@ static size_t interrupt_take(struct pci_function *f, struct vnic_interrupt *out,
     return n;
 }
 
-/* What found the queue full goes as soon as there is room, so something can wait for room only while it is full. Each
- * round takes a full queue, and what waits is at most one message a vector and one edge. */
+/* What found the queue full goes as soon as there is room, so something can wait for room only while it is
+ * full. Each round takes a full queue, and what waits is at most one message a vector and one edge. */
 size_t pci_interrupts(struct pci_function *f, struct vnic_interrupt *out, size_t max)
 {
     size_t taken = 0;

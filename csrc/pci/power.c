@@ -13,7 +13,8 @@ bool pci_is_memory_enabled(const struct pci_function *f)
     return f->is_decoding;
 }
 
-/* [PCI-23] Messages that left before the reset are on their way and arrive; only a power cycle takes them along. */
+/* [PCI-23] Messages that left before the reset are on their way and arrive; only a power cycle takes them
+ * along. */
 void pci_reset(struct pci_function *f, enum pci_reset level)
 {
     config_reset(f, level);
@@ -46,5 +47,21 @@ void pci_insert(struct pci_function *f)
     if (f->is_removed) {
         f->is_removed = false;
         pci_reset(f, PCI_RESET_POWER);
+    }
+}
+
+/* The edge of the line that the power cycle before the load queued was told already, and is still to be
+ * fetched. */
+void pci_refuse(struct pci_function *f, bool has_edge)
+{
+    f->is_removed = false;
+    f->is_line_out = false;
+    f->out_head = 0;
+    f->out_count = 0;
+    f->now_ns = 0;
+    pci_reset(f, PCI_RESET_POWER);
+    if (has_edge) {
+        f->out[0] = (struct vnic_interrupt){.kind = VNIC_INTX, .data = 0};
+        f->out_count = 1;
     }
 }

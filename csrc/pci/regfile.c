@@ -1,4 +1,5 @@
-/* regfile.c: finds the word of an offset, applies its kinds of access under byte enables, and calls its hooks. */
+/* regfile.c: finds the word of an offset, applies its kinds of access under byte enables, and calls its
+ * hooks. */
 #include "pci/regfile.h"
 
 #include <stdlib.h>
@@ -21,7 +22,8 @@ static inline void regfile_divide(const struct reg_span *span, uint32_t into, ui
     }
 }
 
-/* The access masks of the word at offset (a multiple of 4 below map->size), or NULL when it is no register. */
+/* The access masks of the word at offset (a multiple of 4 below map->size), or NULL when it is no
+ * register. */
 static inline const struct reg_word *regfile_find(const struct reg_map *map, uint32_t offset,
                                                   struct reg_ref *ref)
 {
@@ -80,7 +82,8 @@ static inline bool regfile_is_width(unsigned width)
     return width <= 8 && bits_is_pow2(width);
 }
 
-/* An access cut into words: the n-th word starts `at` bits into the access, negative for the first if unaligned. */
+/* An access cut into words: the n-th word starts `at` bits into the access, negative for the first if
+ * unaligned. */
 static inline uint32_t regfile_enables(unsigned width, int at)
 {
     const uint64_t bits = UINT64_MAX >> (64 - 8 * width);
@@ -238,6 +241,7 @@ static void regfile_load_word(struct regfile *r, struct archive *a, uint64_t *ne
         archive_refuse_if(a, true);
         return;
     }
+    archive_refuse_if(a, !r->has_identity && ((value ^ word->reset) & regfile_fixed_bits(r, offset)) != 0);
     r->word[offset / 4] = value;
     *next = (uint64_t)offset + 4;
 }

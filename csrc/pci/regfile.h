@@ -18,10 +18,13 @@ struct reg_ref {
 };
 
 struct regfile_ops {
-    /* A register with a read hook: the word's value now. enabled: bits of the bytes that are read (for read-to-clear). */
+    /* A register with a read hook: the word's value now. enabled: bits of the bytes that are read (for
+     * read-to-clear). */
     uint32_t (*on_read)(void *owner, const struct reg_ref *ref, uint32_t stored, uint32_t enabled);
-    /* A register with a write hook, after the word changed. pulses: trigger bits written as 1. written: value & enabled. */
-    void (*on_write)(void *owner, const struct reg_ref *ref, uint32_t old, uint32_t now, uint32_t pulses, uint32_t written);
+    /* A register with a write hook, after the word changed. pulses: trigger bits written as 1. written:
+     * value & enabled. */
+    void (*on_write)(void *owner, const struct reg_ref *ref, uint32_t old, uint32_t now, uint32_t pulses,
+                     uint32_t written);
 };
 
 struct regfile {
@@ -30,6 +33,7 @@ struct regfile {
     const struct regfile_ops *ops;
     void *owner;
     uint64_t strays; /* accesses to words that are no register */
+    bool has_identity; /* the owner sets bits that no access changes, and checks them when they are loaded */
 };
 
 int regfile_create(struct regfile *r, const struct reg_map *map, const struct regfile_ops *ops, void *owner);
@@ -38,8 +42,8 @@ void regfile_destroy(struct regfile *r);
 void regfile_reset(struct regfile *r, bool keep);
 /* The same for one instance of an array span. */
 void regfile_reset_instance(struct regfile *r, uint32_t base, uint32_t index);
-/* An access as the bus makes it: any offset, width 1, 2, 4 or 8; words beyond the map read 0. Another width reads all
- * ones and writes nothing. Each word that is no register, and each bad width, is a stray. */
+/* An access as the bus makes it: any offset, width 1, 2, 4 or 8; words beyond the map read 0. Another
+ * width reads all ones and writes nothing. Each word that is no register, and each bad width, is a stray. */
 uint64_t regfile_read(struct regfile *r, uint64_t offset, unsigned width);
 void regfile_write(struct regfile *r, uint64_t offset, unsigned width, uint64_t value);
 
@@ -63,7 +67,8 @@ static inline void regfile_set(struct regfile *r, uint32_t offset, uint32_t valu
 uint32_t regfile_fixed_bits(const struct regfile *r, uint32_t offset);
 uint32_t regfile_reset_value(const struct regfile *r, uint32_t offset);
 
-/* Only words that differ from their reset value are saved; on loading, bits that no access can set are refused. */
+/* Only words that differ from their reset value are saved; on loading, bits that no access can set are
+ * refused. */
 void regfile_archive(struct regfile *r, struct archive *a);
 
 #endif

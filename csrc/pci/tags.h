@@ -1,4 +1,5 @@
-/* tags.h: the tags of the fields that every PCI function saves; a number is never used again for something else. */
+/* tags.h: the tags of the fields that every PCI function saves; a number is never used again for something
+ * else. */
 #ifndef VNIC_PCI_TAGS_H
 #define VNIC_PCI_TAGS_H
 

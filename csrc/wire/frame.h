@@ -1,4 +1,4 @@
-/* Where the headers of one Ethernet frame lie: the result of parsing 0 to 64 KiB of untrusted bytes. */
+/* Where the headers of one Ethernet frame lie: the result of parsing any number of untrusted bytes. */
 #ifndef VNIC_WIRE_FRAME_H
 #define VNIC_WIRE_FRAME_H
 
@@ -15,7 +15,7 @@ enum {
     WIRE_IPV6_LEN = 40,
     WIRE_TCP_LEN = 20,
     WIRE_UDP_LEN = 8,
-    WIRE_MAX_FRAME = 65536,
+    WIRE_MAX_FRAME = 65597, /* two tags and the largest IPv6 datagram: 14 + 8 + 40 + 65535 */
     WIRE_MAX_EXTENSIONS = 8, /* IPv6 extension headers skipped before the walk gives up */
 
     WIRE_ETHERTYPE_IPV4 = 0x0800,
@@ -138,7 +138,7 @@ static inline bool wire_parse_plain(struct wire_frame *f, const uint8_t *frame, 
     return false;
 }
 
-/* Parses any bytes; never reads beyond len. Of a frame over WIRE_MAX_FRAME the first 64 KiB count. */
+/* Parses any bytes; never reads beyond len. Of a longer frame the first WIRE_MAX_FRAME bytes count. */
 static inline void wire_parse(struct wire_frame *f, const uint8_t *frame, size_t len)
 {
     if (!wire_parse_plain(f, frame, len)) {

@@ -8,7 +8,8 @@
 #include <string.h>
 
 /* Two chains of lookups, written out: a vectorised gather would be slower than scalar loads. */
-static inline __attribute__((always_inline)) uint32_t look_up(const struct toeplitz *t, const uint8_t *in, size_t len)
+static inline __attribute__((always_inline)) uint32_t look_up(const struct toeplitz *t, const uint8_t *in,
+                                                              size_t len)
 {
     uint32_t even = 0;
     uint32_t odd = 0;

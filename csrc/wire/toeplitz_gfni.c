@@ -32,7 +32,8 @@ TOEPLITZ_TARGET_GFNI static uint32_t hash_padded(const struct toeplitz *t, const
     return toeplitz_gfni_words(t, padded, TOEPLITZ_INPUT_MAX / 4);
 }
 
-TOEPLITZ_TARGET_GFNI TOEPLITZ_INLINE uint32_t hash_any(const struct toeplitz *t, const uint8_t *in, size_t len)
+TOEPLITZ_TARGET_GFNI TOEPLITZ_INLINE uint32_t hash_any(const struct toeplitz *t, const uint8_t *in,
+                                                       size_t len)
 {
     /* Compared in turn: a switch would become an indirect jump, which costs more than the hash. */
     if (len == 12) {
@@ -56,7 +57,7 @@ TOEPLITZ_TARGET_GFNI uint32_t toeplitz_gfni_hash(const struct toeplitz *t, const
 }
 
 TOEPLITZ_TARGET_GFNI void toeplitz_gfni_bulk(const struct toeplitz *t, const uint8_t *const in[], size_t len,
-                                    uint32_t out[], size_t n)
+                                             uint32_t out[], size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         out[i] = hash_any(t, in[i], len);
@@ -64,15 +65,15 @@ TOEPLITZ_TARGET_GFNI void toeplitz_gfni_bulk(const struct toeplitz *t, const uin
 }
 
 /*
- * Sixteen inputs. Dword j of all sixteen is transposed into byte planes: 128-bit lane b holds input byte 4j + b
- * of the sixteen. Its product with quad[4j + o] is what these bytes add to output byte o, every byte of every
- * product counting: 4 * len / 64 products a hash. At the end the lanes of each sum are XORed together.
+ * Sixteen inputs. Dword j of all sixteen is transposed into byte planes: 128-bit lane b holds input byte 4j +
+ * b of the sixteen. Its product with quad[4j + o] is what these bytes add to output byte o, every byte of
+ * every product counting: 4 * len / 64 products a hash. At the end the lanes of each sum are XORed together.
  */
 enum { BATCH = 16 };
 
 /*
- * Replaces the dwords of row that mask names by those at in, counted within its 128-bit lane. One instruction that
- * reads nothing the mask leaves out; as intrinsics it is a load of all 16 bytes, or two instructions.
+ * Replaces the dwords of row that mask names by those at in, counted within its 128-bit lane. One instruction
+ * that reads nothing the mask leaves out; as intrinsics it is a load of all 16 bytes, or two instructions.
  */
 TARGET_GFNI512 TOEPLITZ_INLINE __m512i merge_lane(__m512i row, __mmask16 mask, const uint8_t *in)
 {
@@ -94,7 +95,7 @@ TARGET_GFNI512 TOEPLITZ_INLINE __m512i load_row(const uint8_t *const *in, size_t
 }
 
 /* Of two rows, eight inputs: lane l gets byte l of each, then byte l + 4 of each. */
-#define PLANES_OF_LANE(l)                                                                                   \
+#define PLANES_OF_LANE(l)                                                                                    \
     (l), 16 + (l), 32 + (l), 48 + (l), 64 + (l), 80 + (l), 96 + (l), 112 + (l), 4 + (l), 20 + (l), 36 + (l), \
         52 + (l), 68 + (l), 84 + (l), 100 + (l), 116 + (l)
 static const uint8_t plane_order[2][64] = {
@@ -124,8 +125,8 @@ TARGET_GFNI512 TOEPLITZ_INLINE __m512i quad_product(const struct toeplitz *t, si
 }
 
 /* What words dwords of the inputs, the first of them number first, add to output byte o. */
-TARGET_GFNI512 TOEPLITZ_INLINE __m512i sum_products(const struct toeplitz *t, const __m512i planes[4], size_t first,
-                                           unsigned words, size_t o)
+TARGET_GFNI512 TOEPLITZ_INLINE __m512i sum_products(const struct toeplitz *t, const __m512i planes[4],
+                                                    size_t first, unsigned words, size_t o)
 {
     const __m512i product = quad_product(t, 4 * first + o, planes[0]);
 
@@ -140,8 +141,8 @@ TARGET_GFNI512 TOEPLITZ_INLINE __m512i sum_products(const struct toeplitz *t, co
 }
 
 /* One to four dwords of the inputs: sum[o] is what they add to output byte o, spread over the lanes. */
-TARGET_GFNI512 TOEPLITZ_INLINE void sum_piece(const struct toeplitz *t, const uint8_t *const *in, size_t first,
-                                     unsigned words, __m512i sum[4])
+TARGET_GFNI512 TOEPLITZ_INLINE void sum_piece(const struct toeplitz *t, const uint8_t *const *in,
+                                              size_t first, unsigned words, __m512i sum[4])
 {
     const __m512i row[4] = {load_row(in, 4 * first, words), load_row(in + 4, 4 * first, words),
                             load_row(in + 8, 4 * first, words), load_row(in + 12, 4 * first, words)};
@@ -195,8 +196,8 @@ TARGET_GFNI512 TOEPLITZ_INLINE void store_hashes(const __m512i sum[4], uint32_t 
 }
 
 /* words is 2, 3, 8 or 9, a constant for the compiler. */
-TARGET_GFNI512 TOEPLITZ_INLINE void hash_batch(const struct toeplitz *t, const uint8_t *const *in, unsigned words,
-                                      uint32_t *out)
+TARGET_GFNI512 TOEPLITZ_INLINE void hash_batch(const struct toeplitz *t, const uint8_t *const *in,
+                                               unsigned words, uint32_t *out)
 {
     __m512i sum[4], more[4], last[4];
 
@@ -215,8 +216,8 @@ TARGET_GFNI512 TOEPLITZ_INLINE void hash_batch(const struct toeplitz *t, const u
 }
 
 /* Whole batches, then the rest: a few one by one, more as a batch filled up with the last input. */
-TARGET_GFNI512 TOEPLITZ_INLINE void bulk_words(const struct toeplitz *t, const uint8_t *const *in, unsigned words,
-                                      uint32_t *out, size_t n)
+TARGET_GFNI512 TOEPLITZ_INLINE void bulk_words(const struct toeplitz *t, const uint8_t *const *in,
+                                               unsigned words, uint32_t *out, size_t n)
 {
     const uint8_t *filled[BATCH];
     uint32_t hashes[BATCH];

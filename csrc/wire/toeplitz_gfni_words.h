@@ -16,7 +16,8 @@
  * group: so the groups are added as they are, and one shuffle at the end picks the four bytes that count out
  * of each qword. Bytes before and after the input are zero, which adds nothing.
  */
-TOEPLITZ_TARGET_GFNI TOEPLITZ_INLINE __m256i toeplitz_gfni_product(const struct toeplitz *t, size_t group, __m256i bytes)
+TOEPLITZ_TARGET_GFNI TOEPLITZ_INLINE __m256i toeplitz_gfni_product(const struct toeplitz *t, size_t group,
+                                                                   __m256i bytes)
 {
     const __m256i matrices =
         _mm256_loadu_si256((const __m256i *)(const void *)(t->u.gfni.matrix + 4 * group));
@@ -54,19 +55,21 @@ TOEPLITZ_TARGET_GFNI TOEPLITZ_INLINE uint32_t toeplitz_gfni_fold(__m256i sum)
 }
 
 /* words >= 1 dwords of input; a constant for the compiler. */
-TOEPLITZ_TARGET_GFNI TOEPLITZ_INLINE uint32_t toeplitz_gfni_words(const struct toeplitz *t, const uint8_t *in, size_t words)
+TOEPLITZ_TARGET_GFNI TOEPLITZ_INLINE uint32_t toeplitz_gfni_words(const struct toeplitz *t, const uint8_t *in,
+                                                                  size_t words)
 {
     const __m256i low = _mm256_set1_epi64x(0xffffffffLL);
-    __m256i first = toeplitz_gfni_product(t, 0, _mm256_andnot_si256(low, toeplitz_gfni_broadcast32(in)));
-    __m256i second = toeplitz_gfni_product(t, words, _mm256_and_si256(low, toeplitz_gfni_broadcast32(in + 4 * words - 4)));
+    const __m256i head = _mm256_andnot_si256(low, toeplitz_gfni_broadcast32(in));
+    const __m256i tail = _mm256_and_si256(low, toeplitz_gfni_broadcast32(in + 4 * words - 4));
+    __m256i sum[2] = {toeplitz_gfni_product(t, 0, head), toeplitz_gfni_product(t, words, tail)};
 
 #pragma GCC unroll 9
     for (size_t group = 1; group < words; group++) {
-        const __m256i product = toeplitz_gfni_product(t, group, toeplitz_gfni_broadcast64(in + 4 * group - 4));
+        const __m256i bytes = toeplitz_gfni_broadcast64(in + 4 * group - 4);
 
-        *(group % 2 == 0 ? &first : &second) = _mm256_xor_si256(group % 2 == 0 ? first : second, product);
+        sum[group % 2] = _mm256_xor_si256(sum[group % 2], toeplitz_gfni_product(t, group, bytes));
     }
-    return toeplitz_gfni_fold(_mm256_xor_si256(first, second));
+    return toeplitz_gfni_fold(_mm256_xor_si256(sum[0], sum[1]));
 }
 
 #endif

@@ -1,4 +1,4 @@
-"""A PCI function with the card's register map and nothing else: csrc/pci, compiled with a recording device."""
+"""A PCI function with the card's register map and nothing else: csrc/pci with a recording device."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class Event:
 
 
 class Function:
-    """One function; every call of harness.h without its prefix, and what an operating system does with one."""
+    """One function: every call of harness.h without its prefix, and what an operating system does."""
 
     def __init__(self, ffi: FFI, lib: Any, **options: Any) -> None:
         self.ffi, self.lib = ffi, lib
-        config = ffi.new("struct harness_config *")
+        config: Any = ffi.new("struct harness_config *")
         config.vectors = options.pop("vectors", 8)
         config.msi_capable_log2 = options.pop("msi_log2", 3)
         config.interrupt_pin = options.pop("pin", 1)
@@ -188,9 +188,9 @@ class Function:
         return counts
 
     def arm_fault(self, site: int, action: int, **options: Any) -> int:
-        """Arm a fault; by default on the next match, whatever the index and address. Returns its id or an error."""
-        defaults = {"index": 0xFF, "first": 0, "last": 2**64 - 1, "skip": 0, "count": 1, "argument": 0, "mask": 0}
-        fault = self.ffi.new("struct vnic_fault *", {"site": site, "action": action, **defaults, **options})
+        """Arm a fault, by default on the next match anywhere; its id, or an error."""
+        fields = {"site": site, "action": action, "index": 0xFF, "last": 2**64 - 1, "count": 1, **options}
+        fault = self.ffi.new("struct vnic_fault *", fields)
         return int(self.arm(fault))
 
     def seen(self) -> list[Event]:
@@ -200,7 +200,9 @@ class Function:
         for i in range(self.events(out, 1024)):
             e = out[i].event
             data = bytes(self.ffi.buffer(out[i].head)[: e.len])
-            events.append(Event(e.type, e.index, e.width, e.addr, e.value, e.len, data, e.function, e.time_ns))
+            events.append(
+                Event(e.type, e.index, e.width, e.addr, e.value, e.len, data, e.function, e.time_ns)
+            )
         return events
 
     def snapshot(self) -> bytes:

@@ -14,7 +14,7 @@
 struct harness {
     struct pci_function pci;
     struct regfile regs;
-    struct dma_hint hint;
+    struct dma_hint hint, write_hint;
     struct harness_counts counts;
     struct harness_hook hook[HARNESS_HOOKS];
     uint32_t hooks;
@@ -41,8 +41,8 @@ static uint32_t harness_on_read(void *owner, const struct reg_ref *ref, uint32_t
     return stored ^ HARNESS_HOOK_MASK;
 }
 
-static void harness_on_write(void *owner, const struct reg_ref *ref, uint32_t old, uint32_t now, uint32_t pulses,
-                             uint32_t written)
+static void harness_on_write(void *owner, const struct reg_ref *ref, uint32_t old, uint32_t now,
+                             uint32_t pulses, uint32_t written)
 {
     const struct harness_hook hook = {.is_write = 1,
                                       .high = ref->high,
@@ -265,12 +265,14 @@ void harness_set_unmapped(harness *h, vnic_unmapped answer, void *opaque)
 
 int harness_dma_read(harness *h, uint64_t addr, void *bytes, uint32_t len, unsigned purpose)
 {
-    return (int)dma_read(&h->pci, &h->hint, addr, bytes, len, (enum vnic_dma_purpose)purpose);
+    struct dma_hint *hint = purpose == VNIC_DMA_DESCRIPTOR ? NULL : &h->hint;
+    return (int)dma_read(&h->pci, hint, addr, bytes, len, (enum vnic_dma_purpose)purpose);
 }
 
 int harness_dma_write(harness *h, uint64_t addr, const void *bytes, uint32_t len, unsigned purpose)
 {
-    return (int)dma_write(&h->pci, NULL, addr, bytes, len, (enum vnic_dma_purpose)purpose);
+    struct dma_hint *hint = purpose == VNIC_DMA_DESCRIPTOR ? NULL : &h->write_hint;
+    return (int)dma_write(&h->pci, hint, addr, bytes, len, (enum vnic_dma_purpose)purpose);
 }
 
 void *harness_direct(harness *h, uint64_t addr, uint32_t len, unsigned permissions)
@@ -291,7 +293,7 @@ int harness_seek(harness *h, uint64_t addr, unsigned permissions, uint64_t *firs
 
 /* --- interrupts */
 
-int harness_raise(harness *h, unsigned vector)
+int harness_raise_vector(harness *h, unsigned vector)
 {
     return pci_raise(&h->pci, vector);
 }
@@ -424,11 +426,12 @@ size_t harness_save(harness *h, uint8_t *buf, size_t capacity)
 int harness_load(harness *h, const uint8_t *buf, size_t len)
 {
     struct archive a;
+    pci_reset(&h->pci, PCI_RESET_POWER);
+    const bool has_edge = h->pci.out_count != 0;
     archive_load(&a, buf, len);
     harness_archive(h, &a);
     if (a.failed || a.at != a.len) {
-        h->pci.is_removed = false;
-        pci_reset(&h->pci, PCI_RESET_POWER);
+        pci_refuse(&h->pci, has_edge);
         return VNIC_EFORMAT;
     }
     return VNIC_OK;

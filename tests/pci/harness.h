@@ -62,12 +62,13 @@ uint32_t harness_generation(const harness *h);
 void harness_set_generation(harness *h, uint32_t generation);
 int harness_find(const harness *h, uint64_t addr, uint64_t *first, uint64_t *last, unsigned *permissions);
 void harness_set_unmapped(harness *h, vnic_unmapped answer, void *opaque);
+/* Of purpose VNIC_DMA_DESCRIPTOR without a hint, else with one for reads and one for writes. */
 int harness_dma_read(harness *h, uint64_t addr, void *bytes, uint32_t len, unsigned purpose);
 int harness_dma_write(harness *h, uint64_t addr, const void *bytes, uint32_t len, unsigned purpose);
 void *harness_direct(harness *h, uint64_t addr, uint32_t len, unsigned permissions);
 int harness_seek(harness *h, uint64_t addr, unsigned permissions, uint64_t *first, uint64_t *last);
 
-int harness_raise(harness *h, unsigned vector);
+int harness_raise_vector(harness *h, unsigned vector);
 void harness_set_line(harness *h, int asserted);
 size_t harness_interrupts(harness *h, struct vnic_interrupt *out, size_t max);
 int harness_mode(const harness *h);

@@ -127,7 +127,14 @@ def test_bytes_and_words_of_a_dword(bare: Any) -> None:
 @pytest.mark.requirement("PCI-1")
 @pytest.mark.parametrize(
     ("offset", "width", "ones"),
-    [(3, 2, 0xFFFF), (1, 4, ALL_ONES), (2, 4, ALL_ONES), (4096, 1, 0xFF), (4096, 4, ALL_ONES), (ALL_ONES, 1, 0xFF)]
+    [
+        (3, 2, 0xFFFF),
+        (1, 4, ALL_ONES),
+        (2, 4, ALL_ONES),
+        (4096, 1, 0xFF),
+        (4096, 4, ALL_ONES),
+        (ALL_ONES, 1, 0xFF),
+    ]
     + [(0, width, ALL_ONES) for width in (0, 3, 5, 8, 300)],
 )
 def test_accesses_that_no_dword_holds(bare: Any, offset: int, width: int, ones: int) -> None:

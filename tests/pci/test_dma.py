@@ -48,12 +48,13 @@ def test_no_dma_when_removed(function: Any) -> None:
 
 @pytest.mark.requirement("PCI-14")
 @pytest.mark.parametrize("watched", [False, True])
-def test_scattered_granules(function: Any, watched: bool) -> None:
+@pytest.mark.parametrize("purpose", [0, 1])
+def test_scattered_granules(function: Any, watched: bool, purpose: int) -> None:
     pages = [function.memory(0x10000 + i * PAGE, PAGE) for i in (2, 0, 1)]
     function.observe(0x60 if watched else 0)
     data = bytes(range(256)) * 40
-    assert function.dma_put(0x10100, data) == OK
-    assert function.dma_get(0x10100, len(data)) == (OK, data)
+    assert function.dma_put(0x10100, data, purpose) == OK
+    assert function.dma_get(0x10100, len(data), purpose) == (OK, data)
     in_order = bytes(pages[1][:]) + bytes(pages[2][:]) + bytes(pages[0][:])
     assert in_order == (b"\0" * 0x100 + data).ljust(3 * PAGE, b"\0")
 
@@ -198,7 +199,8 @@ def test_the_host_answers_for_what_is_not_mapped(function: Any) -> None:
 @given(
     layout=st.lists(st.sampled_from([0, 1, 2, 3]), min_size=12, max_size=12),
     transfers=st.lists(
-        st.tuples(st.booleans(), st.integers(0, 12 * PAGE), st.integers(0, 6 * PAGE), st.integers(0, 255)), max_size=8
+        st.tuples(st.booleans(), st.integers(0, 12 * PAGE), st.integers(0, 6 * PAGE), st.integers(0, 255)),
+        max_size=8,
     ),
     watched=st.booleans(),
     bar_page=st.integers(0, 11),
@@ -207,7 +209,7 @@ def test_the_host_answers_for_what_is_not_mapped(function: Any) -> None:
 def test_any_transfer_equals_a_byte_by_byte_model(
     make: Make, layout: list[int], transfers: list[tuple[bool, int, int, int]], watched: bool, bar_page: int
 ) -> None:
-    """Twelve granules at the top of the address space, each with permissions or none; a BAR of 2 KiB among them."""
+    """Twelve granules at the top of the address space, with permissions or without; a BAR among them."""
     base = 2**64 - 12 * PAGE
     f = make(bars=[0x800, 0, 0x2000, 0, 0, 0])
     f.start()

@@ -97,19 +97,25 @@ def hooks_of(f: Any) -> list[Any]:
     return [out[i] for i in range(f.hooks(out, 64))]
 
 
-INTERESTING = sorted({o + d for r in BAR0.MAP for o in r.offsets() for d in (-3, -1, 0, 1, 2, 4, 5) if o + d >= 0})
+INTERESTING = sorted(
+    {o + d for r in BAR0.MAP for o in r.offsets() for d in (-3, -1, 0, 1, 2, 4, 5) if o + d >= 0}
+)
 OFFSETS = st.one_of(
     st.sampled_from(INTERESTING),
     st.integers(0, SIZE + 64),
-    st.sampled_from([SIZE - 1, SIZE - 4, SIZE - 7, SIZE, 2**32 - 4, 2**32, 2**63, 2**64 - 1, 2**64 - 4, 2**64 - 7]),
+    st.sampled_from(
+        [SIZE - 1, SIZE - 4, SIZE - 7, SIZE, 2**32 - 4, 2**32, 2**63, 2**64 - 1, 2**64 - 4, 2**64 - 7]
+    ),
 )
 WIDTHS = st.one_of(st.sampled_from([1, 2, 4, 8]), st.sampled_from([0, 3, 5, 6, 7, 9, 16, 64, 2**31]))
 OPS = st.tuples(st.booleans(), OFFSETS, WIDTHS, st.integers(0, 2**64 - 1))
 
 
 @pytest.mark.requirement("PCI-7", "PCI-8", "PCI-9")
-@given(pokes=st.lists(st.tuples(st.sampled_from(list(BAR0.MAP)), st.integers(0, 2**64 - 1)), max_size=6),
-       ops=st.lists(OPS, min_size=1, max_size=40))
+@given(
+    pokes=st.lists(st.tuples(st.sampled_from(list(BAR0.MAP)), st.integers(0, 2**64 - 1)), max_size=6),
+    ops=st.lists(OPS, min_size=1, max_size=40),
+)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=250, deadline=None)
 def test_any_access_equals_the_model(
     make: Make, pokes: list[tuple[Register, int]], ops: list[tuple[bool, int, int, int]]
@@ -117,10 +123,10 @@ def test_any_access_equals_the_model(
     f, model = make(bars=[2**31, 0, 0x2000, 0, 0, 0]), Model()
     f.start()
     for register, value in pokes:
-        value &= register.mask("ro", "rw", "w1c", "rc")
-        model.values[register.name, 0] = value
+        stored = value & register.mask("ro", "rw", "w1c", "rc")
+        model.values[register.name, 0] = stored
         for part in range(register.bytes // 4):
-            f.poke(register.offset + 4 * part, value >> 32 * part & 0xFFFFFFFF)
+            f.poke(register.offset + 4 * part, stored >> 32 * part & 0xFFFFFFFF)
     for is_write, offset, width, value in ops:
         f.hooks(f.ffi.new("struct harness_hook[]", 64), 64)
         if offset >= 2**31:
@@ -129,8 +135,10 @@ def test_any_access_equals_the_model(
             f.write(0, offset, width, value)
             expected = model.write(offset, width, value)
             told = [(h.offset, h.index, h.pulses) for h in hooks_of(f) if h.is_write]
-            assert told == [(word, index // r.inner_count if r.count > 1 else 0, pulses)
-                            for r, index, word, pulses in expected]
+            assert told == [
+                (word, index // r.inner_count if r.count > 1 else 0, pulses)
+                for r, index, word, pulses in expected
+            ]
         else:
             assert f.read(0, offset, width) == model.read(offset, width), BAR0.MAP.describe(offset)
         assert f.strays() == model.strays

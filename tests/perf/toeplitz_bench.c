@@ -1,12 +1,14 @@
 /* Times the Toeplitz hash next to DPDK's and a bit-serial one; prints a line of JSON for each pair. */
 /*
- * Build (the kernels as the package builds them, this file for the machine at hand, as DPDK inlines its hash):
+ * Build (the kernels as the package builds them, this file for the machine at hand, as DPDK inlines its
+ * hash):
  *   cc -std=gnu11 -O2 -Icsrc -c csrc/wire/toeplitz.c csrc/wire/toeplitz_gfni.c
- *   cc -std=gnu11 -O2 -march=native -DWITH_DPDK -Icsrc $(pkg-config --cflags-only-I libdpdk) -include rte_config.h
- *      tests/perf/toeplitz_bench.c toeplitz.o toeplitz_gfni.o -lrte_hash -lrte_eal -o toeplitz_bench
- * Without DPDK leave out -DWITH_DPDK and what belongs to it. Argument: rounds (default 31).
- * A round times both contenders once, in turn; the median of a contender's rounds is its figure. DPDK's functions are
- * inlined; "toeplitz_single" inlines ours too, "toeplitz_single_call" is toeplitz_hash() as the card calls it.
+ *   cc -std=gnu11 -O2 -march=native -DWITH_DPDK -Icsrc $(pkg-config --cflags-only-I libdpdk) \
+ *      -include rte_config.h tests/perf/toeplitz_bench.c toeplitz.o toeplitz_gfni.o -lrte_hash -lrte_eal
+ * Without DPDK leave out -DWITH_DPDK and what belongs to it. Argument: rounds (default 31). A round times
+ * both contenders once, in turn; the median of a contender's rounds is its figure. DPDK's functions are
+ * inlined; "toeplitz_single" inlines ours too, "toeplitz_single_call" is toeplitz_hash() as the card calls
+ * it.
  */
 #include "base/bytes.h"
 #include "wire/toeplitz.h"
@@ -221,8 +223,9 @@ static void compare(struct bench *b, unsigned rounds, size_t len, const char *na
     }
     ours_median = median(ours_ns, rounds);
     peer_median = median(peer_ns, rounds);
-    printf("{\"name\": \"%s_%zu\", \"ours_ns\": %.3f, \"peer\": \"%s\", \"peer_ns\": %.3f, \"ratio\": %.2f}\n",
-           name, len, ours_median, peer_name, peer_median, peer_median / ours_median);
+    printf(
+        "{\"name\": \"%s_%zu\", \"ours_ns\": %.3f, \"peer\": \"%s\", \"peer_ns\": %.3f, \"ratio\": %.2f}\n",
+        name, len, ours_median, peer_name, peer_median, peer_median / ours_median);
     fflush(stdout);
 }
 
@@ -298,8 +301,9 @@ int main(int argc, char **argv)
         compare(&b, rounds, len, "toeplitz_portable", ours_portable, "bit-serial", peer_bit_serial);
     }
 #if !defined(WITH_DPDK_GFNI)
-    printf("{\"name\": \"toeplitz_bulk\", \"skipped\": \"peer rte_thash_gfni: needs libdpdk-dev and a processor "
-           "with GFNI and AVX-512\"}\n");
+    printf(
+        "{\"name\": \"toeplitz_bulk\", \"skipped\": \"peer rte_thash_gfni: needs libdpdk-dev and a processor "
+        "with GFNI and AVX-512\"}\n");
 #endif
     time_prepare(&b);
     return 0;

@@ -1,9 +1,9 @@
-"""Virtual CPUs: interrupt level, pending interrupts and DPCs of each, and the scheduler that interleaves them.
+"""Virtual CPUs: level, pending interrupts and DPCs of each, and the scheduler that interleaves them.
 
-One Python thread plays all processors. Code that runs "on another processor" runs nested, to its end, at a yield
-point of the code it races with; a processor never runs anything at or below the level it is at. With a seed the
-choice at each yield point is random and reproducible; without one, yield points do nothing and pending work waits
-for run_until_idle().
+One Python thread plays all processors. Code that runs "on another processor" runs nested, to its end, at a
+yield point of the code it races with; a processor never runs anything at or below the level it is at. With a
+seed the choice at each yield point is random and reproducible; without one, yield points do nothing and
+pending work waits for run_until_idle().
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Item:
     cpu: int
     source: Hashable
     name: str
-    run: Callable[[], None]
+    run: Callable[[], object]
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class Processors:
 
     # -- making work ---------------------------------------------------------------------------------------
 
-    def raise_interrupt(self, handler: Callable[[int], None], cpu: int, source: Hashable = None) -> bool:
+    def raise_interrupt(self, handler: Callable[[int], object], cpu: int, source: Hashable = None) -> bool:
         """Make handler(cpu) pending at DIRQL; False when this source already pends there (it merges)."""
         key = handler if source is None else source
         return self._pend(Kind.INTERRUPT, cpu, key, handler, lambda: handler(cpu))
@@ -130,7 +130,12 @@ class Processors:
         self._work.append(Item(Kind.WORK, target, id(routine), _name_of(routine), routine))
 
     def _pend(
-        self, kind: Kind, cpu: int, source: Hashable, routine: Callable[..., None], run: Callable[[], None]
+        self,
+        kind: Kind,
+        cpu: int,
+        source: Hashable,
+        routine: Callable[..., object],
+        run: Callable[[], object],
     ) -> bool:
         pending = self[cpu].pending
         if (kind, source) in pending:
@@ -286,6 +291,6 @@ class SpinLock:
         self.owner = None
 
 
-def _name_of(routine: Callable[..., None]) -> str:
+def _name_of(routine: Callable[..., object]) -> str:
     inner = getattr(routine, "func", routine)  # functools.partial
     return getattr(inner, "__qualname__", type(inner).__name__)

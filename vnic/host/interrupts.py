@@ -17,7 +17,7 @@ CPU_MASK = 0xFF
 UNCLAIMED_LIMIT = 1000
 
 # deliver(run, cpu, source): have run(cpu) called on that processor; what pends for a source is one call.
-Deliver = Callable[[Callable[[int], object], int, Hashable], object]
+Deliver = Callable[[Callable[[int], None], int, Hashable], object]
 
 
 class InlineDelivery:
@@ -25,10 +25,10 @@ class InlineDelivery:
 
     def __init__(self, limit: int = 100_000) -> None:
         self._limit = limit
-        self._waiting: deque[tuple[Callable[[int], object], int, Hashable]] = deque()
+        self._waiting: deque[tuple[Callable[[int], None], int, Hashable]] = deque()
         self._is_running = False
 
-    def __call__(self, run: Callable[[int], object], cpu: int, source: Hashable) -> None:
+    def __call__(self, run: Callable[[int], None], cpu: int, source: Hashable) -> None:
         """Take one; UnrestError when handlers keep each other going without end."""
         if any(entry[1:] == (cpu, source) for entry in self._waiting):
             return
@@ -61,7 +61,11 @@ class Irq:
     delivered: int = 0
     unhandled: int = 0
 
-    def service(self, cpu: int) -> bool:
+    def run(self, cpu: int) -> None:
+        """Call the handler, on the processor that executes now."""
+        self.service()
+
+    def service(self) -> bool:
         """Call the handler; False when there is none or it says that the interrupt is not its own."""
         self.delivered += 1
         if self.handler is None:
@@ -114,7 +118,7 @@ class Line:
     def _service(self, cpu: int) -> None:
         if not self.is_asserted:
             return
-        claims = [irq.service(cpu) for irq in self.irqs]
+        claims = [irq.service() for irq in self.irqs]
         self._unclaimed = 0 if any(claims) else self._unclaimed + 1
         if self._unclaimed >= UNCLAIMED_LIMIT:
             self.is_disabled = True
@@ -170,7 +174,7 @@ class InterruptController:
         if irq is None or interrupt.addr & ~(CPU_MASK << CPU_SHIFT) != MESSAGE_BASE:
             self._stray(interrupt)
             return
-        self.deliver(irq.service, interrupt.addr >> CPU_SHIFT & CPU_MASK, irq)
+        self.deliver(irq.run, interrupt.addr >> CPU_SHIFT & CPU_MASK, irq)
 
     def _stray(self, interrupt: Interrupt) -> None:
         self.stray_count += 1

@@ -60,24 +60,28 @@ class GuestMemory:
 
     def slice(self, address: int, length: int) -> memoryview:
         """The bytes themselves; ArgumentError outside of the memory."""
-        start = self._start(address, length)
+        start = address - self.base
+        if start < 0 or length < 0 or start + length > self.size:
+            raise self._outside(address, length)
         return self.view[start : start + length]
 
     def read(self, address: int, length: int) -> bytes:
         """A copy of bytes; ArgumentError outside of the memory."""
-        start = self._start(address, length)
+        start = address - self.base
+        if start < 0 or length < 0 or start + length > self.size:
+            raise self._outside(address, length)
         return self._arena[start : start + length]
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Replace bytes; ArgumentError outside of the memory."""
-        start = self._start(address, len(data))
-        self._arena[start : start + len(data)] = data
-
-    def _start(self, address: int, length: int) -> int:
         start = address - self.base
-        if start < 0 or length < 0 or start + length > self.size:
-            raise ArgumentError(f"{address:#x}+{length:#x} is outside of guest memory")
-        return start
+        end = start + len(data)
+        if start < 0 or end > self.size:
+            raise self._outside(address, len(data))
+        self._arena[start:end] = data
+
+    def _outside(self, address: int, length: int) -> ArgumentError:
+        return ArgumentError(f"{address:#x}+{length:#x} is outside of guest memory")
 
     def pages(self, address: int, length: int) -> Iterator[tuple[int, int]]:
         """Address and length of the parts of a range, cut where pages end."""

@@ -1,4 +1,4 @@
-"""The reference NDIS 6 miniport: a register-level driver of the card that knows a Bus and nothing below it."""
+"""The reference NDIS 6 miniport: a register-level driver that knows a Bus and nothing below it."""
 
 from vnic.miniport.adapter import Adapter
 

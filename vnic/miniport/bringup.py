@@ -129,7 +129,9 @@ def _run_dma(bus: Bus, registers: Registers, operation: TestOp, source: int, des
     else:
         raise BringUpError(NDIS_STATUS.DEVICE_FAILED, f"DMA test {operation.name} does not end")
     if state["RESULT"] != TestResult.OK:
-        raise BringUpError(NDIS_STATUS.DEVICE_FAILED, f"DMA test {operation.name} ended with {state['RESULT']}")
+        raise BringUpError(
+            NDIS_STATUS.DEVICE_FAILED, f"DMA test {operation.name} ended with {state['RESULT']}"
+        )
 
 
 def read_capacities(registers: Registers) -> Capacities:

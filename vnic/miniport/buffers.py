@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Protocol
 
 from vnic.host.bus import Bus, Direction, Segment
@@ -36,7 +37,7 @@ class Memory(Protocol):
 
 
 class Piece:
-    """A stretch of memory within one page, so that a descriptor can name it; mapped while the card may write it."""
+    """Memory within one page, so that one descriptor names it; mapped while the card may write it."""
 
     __slots__ = ("_bus", "_segments", "address", "mdl", "view")
 
@@ -51,7 +52,9 @@ class Piece:
         """Give it to the card; returns its bus address."""
         self._segments = self._bus.map(self.address, len(self.view), Direction.FROM_DEVICE)
         if len(self._segments) != 1:
-            raise AssertionError(f"{len(self.view)} bytes within a page became {len(self._segments)} segments")
+            raise AssertionError(
+                f"{len(self.view)} bytes within a page became {len(self._segments)} segments"
+            )
         return self._segments[0].addr
 
     def unmap(self) -> None:
@@ -67,7 +70,7 @@ class Piece:
 
 
 class ReceiveBuffer:
-    """What one receive descriptor names: a data piece, with header split a header piece, and an NBL to indicate it."""
+    """What one receive descriptor names: a data piece, maybe a header piece, and an NBL to indicate it."""
 
     __slots__ = ("data", "header", "nbl", "net_buffer")
 
@@ -93,10 +96,14 @@ class BufferPool:
 
     def __init__(self, bus: Bus, memory: Memory, count: int, is_split: bool, source_handle: object) -> None:
         self._allocations: list[Allocation] = []
-        data = self._pieces(bus, memory, count, DATA_BYTES, "receive data")
-        headers: Sequence[Piece | None] = [None] * count
-        if is_split:
-            headers = self._pieces(bus, memory, count, HEADER_BYTES, "receive headers")
+        self.buffers: list[ReceiveBuffer] = []
+        with ExitStack() as undo:
+            undo.callback(self.free)
+            data = self._pieces(bus, memory, count, DATA_BYTES, "receive data")
+            headers: Sequence[Piece | None] = [None] * count
+            if is_split:
+                headers = self._pieces(bus, memory, count, HEADER_BYTES, "receive headers")
+            undo.pop_all()
         self.buffers = [ReceiveBuffer(*each, source_handle) for each in zip(data, headers, strict=True)]
 
     def _pieces(self, bus: Bus, memory: Memory, count: int, size: int, label: str) -> list[Piece]:

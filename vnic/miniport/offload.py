@@ -149,10 +149,10 @@ class TaskOffloads:
         six = (self._encapsulation, size, _MIN_SEGMENTS) if ipv6 else (0, 0, 0)
         return LargeSendV2(*four, *six, ipv6_extension_headers=ipv6, ipv6_tcp_options=ipv6)
 
-    # -- OID_TCP_OFFLOAD_PARAMETERS ---------------------------------------------------------------------------
+    # -- OID_TCP_OFFLOAD_PARAMETERS ----------------------------------------------------------------------
 
     def set_parameters(self, data: bytes) -> None:
-        """Raises StructureError: malformed, or NOT_SUPPORTED for what the card or the keywords do not offer."""
+        """Raises StructureError: malformed, or NOT_SUPPORTED for what the hardware does not have."""
         wanted = OffloadParameters.parse(data)
         if Switch.ENABLED in (wanted.tcp_connection_ipv4, wanted.tcp_connection_ipv6):
             raise StructureError(NDIS_STATUS.NOT_SUPPORTED, "connection offload")
@@ -180,10 +180,10 @@ class TaskOffloads:
         self._wanted = wanted.combined()
         self._refresh()
 
-    # -- OID_OFFLOAD_ENCAPSULATION ----------------------------------------------------------------------------
+    # -- OID_OFFLOAD_ENCAPSULATION -----------------------------------------------------------------------
 
     def set_encapsulation(self, data: bytes) -> None:
-        """Task offloads of an IP version on or off; raises StructureError, NOT_SUPPORTED for foreign headers."""
+        """Offloads of an IP version on or off; raises StructureError, NOT_SUPPORTED for foreign headers."""
         wanted = OffloadEncapsulation.parse(data)
         families = list(self._families)
         for place, (enabled, kind) in enumerate(
@@ -196,7 +196,7 @@ class TaskOffloads:
         self._families = (families[0], families[1])
         self._refresh()
 
-    # -- OID_TCP_TASK_OFFLOAD of NDIS 5.x ---------------------------------------------------------------------
+    # -- OID_TCP_TASK_OFFLOAD of NDIS 5.x ----------------------------------------------------------------
 
     def task_offload(self) -> TaskOffload:
         """What the hardware can do, in the form of the Pack's time."""
@@ -212,14 +212,21 @@ class TaskOffloads:
         return TaskOffload(checksum, large)
 
     def set_task_offload(self, data: bytes) -> None:
-        """Switch on exactly the tasks listed; LSOv2 has no place in this list and goes off. Raises StructureError."""
+        """Switch on exactly the tasks listed; LSOv2, unknown to the list, goes off. Raises StructureError."""
         wanted = TaskOffload.parse(data)
         if wanted.header_format != HeaderFormat.IEEE_802_3:
             raise StructureError(NDIS_STATUS.NOT_SUPPORTED, f"encapsulation {wanted.header_format.name}")
         task = wanted.checksum or ChecksumTask()
-        four_tx, four_rx, six_tx, six_rx = task.v4_transmit, task.v4_receive, task.v6_transmit, task.v6_receive
+        four_tx, four_rx, six_tx, six_rx = (
+            task.v4_transmit,
+            task.v4_receive,
+            task.v6_transmit,
+            task.v6_receive,
+        )
         if wanted.large_send is not None and wanted.large_send.max_offload_size > _LSO_V1_MAX:
-            raise StructureError(NDIS_STATUS.INVALID_DATA, f"large sends of {wanted.large_send.max_offload_size}")
+            raise StructureError(
+                NDIS_STATUS.INVALID_DATA, f"large sends of {wanted.large_send.max_offload_size}"
+            )
         self._take(
             Switches(
                 four_tx.ip_checksum, four_rx.ip_checksum, four_tx.tcp_checksum, four_rx.tcp_checksum,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack
 from enum import IntFlag
 
 from vnic.gen.descriptors import RxCompletion, RxDesc
 from vnic.gen.enums import CsumResult, RxError
 from vnic.host.bus import Bus
-from vnic.miniport.buffers import BufferPool, Memory, ReceiveBuffer
+from vnic.miniport.buffers import DATA_BYTES, BufferPool, Memory, ReceiveBuffer
 from vnic.miniport.offload import TaskOffloads
 from vnic.miniport.ring import DescriptorRing
 from vnic.ndis.net_buffer_list import NetBufferList
@@ -52,13 +54,21 @@ class ReceiveQueue:
         is_split: bool,
         source_handle: object,
     ) -> None:
-        self.ring = DescriptorRing(bus, count, RxDesc.SIZE)
         self.indicated = 0
         self._offloads = offloads
-        self._pool = BufferPool(bus, memory, count - 1, is_split, source_handle)
+        with ExitStack() as undo:
+            self.ring = DescriptorRing(bus, count, RxDesc.SIZE)
+            undo.callback(self.ring.free)
+            self._pool = BufferPool(bus, memory, count - 1, is_split, source_handle)
+            undo.pop_all()
         self._spare: deque[ReceiveBuffer] = deque(self._pool.buffers)
         self._posted: deque[ReceiveBuffer] = deque()
         self._frame: list[tuple[ReceiveBuffer, RxCompletion]] = []
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all data buffers."""
+        return len(self._pool.buffers) * DATA_BYTES
 
     @property
     def is_short(self) -> bool:
@@ -118,12 +128,12 @@ class ReceiveQueue:
             pieces = [(first.header, entry.hdr_len), *(each for each in pieces if each[1])]
         for piece, length in pieces:
             piece.trim(length)
-        for (piece, _), (following, _) in zip(pieces, pieces[1:], strict=False):
+        for (piece, _), (following, _) in itertools.pairwise(pieces):
             piece.mdl.next = following.mdl
         first.net_buffer.mdl_chain = pieces[0][0].mdl
 
     def _describe(self, nbl: NetBufferList, entry: RxCompletion) -> None:
-        """Hash, checksum verdicts, tag and split. [INV-53] without a type neither function nor value is set."""
+        """Hash, checksum verdicts, tag, split. [INV-53] without a type neither function nor value is set."""
         if entry.hash_type:
             nbl.set_hash(entry.hash_type << _HASH_TYPE_SHIFT, HASH_FUNCTION_TOEPLITZ, entry.hash)
         nbl.set_info(Slot.TCP_IP_CHECKSUM, self._verdicts(entry).value)

@@ -1,4 +1,4 @@
-"""The card's registers as the driver reaches them: blocks found by their list, registers relative to their block."""
+"""The card's registers as the driver reaches them: blocks by their list, registers relative to a block."""
 
 from __future__ import annotations
 

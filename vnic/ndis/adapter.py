@@ -60,7 +60,7 @@ class AdapterOptions:
 
 
 class Adapter(MiniportCalls):
-    """State machine of "Miniport Adapter States and Operations"; all methods here are NDIS's side, at PASSIVE."""
+    """State machine of "Miniport Adapter States and Operations"; here is NDIS's side, at PASSIVE."""
 
     def __init__(self, ndis: Ndis, miniport: Miniport, options: AdapterOptions) -> None:
         super().__init__(ndis.verifier, miniport, options.interrupts or options.bus)
@@ -154,7 +154,7 @@ class Adapter(MiniportCalls):
             call.result = str(status)
         if status == NDIS_STATUS.PENDING:
             self.wait_until(lambda: self.restart_status is not None, self.miniport, "MiniportRestart")
-            status = self.restart_status or NDIS_STATUS.SUCCESS
+            status = self.restart_outcome()
         elif self.restart_status is not None:
             raise self.verifier.breach("RESTART-1", self.miniport, "completed by call and by return value")
         if status != NDIS_STATUS.SUCCESS:
@@ -303,6 +303,11 @@ class Adapter(MiniportCalls):
         self.notify_pnp(PnpEvent.SURPRISE_REMOVED)
         self.halt(HaltAction.SURPRISE_REMOVED)
         self.is_surprise_removed = False
+
+    def remove(self) -> None:
+        """The miniport gave its hardware up: halt."""
+        if self.state in (AdapterState.PAUSED, AdapterState.RUNNING):
+            self.halt(HaltAction.FAILED)
 
     def notify_pnp(self, event: PnpEvent) -> None:
         """MiniportDevicePnPEventNotify."""

@@ -149,7 +149,10 @@ class Binding(BindingHandle):
         self.adapter.wait_until(
             lambda: self._event_status is not None, self.protocol, f"NetEvent {event.name}"
         )
-        return self._event_status or NDIS_STATUS.SUCCESS
+        return self._event_outcome()
+
+    def _event_outcome(self) -> NDIS_STATUS:
+        return NDIS_STATUS.PENDING if self._event_status is None else self._event_status
 
     def accepts(self, destination: bytes) -> bool:
         """Whether this binding's own packet filter wants the frame; a closed one wants nothing."""

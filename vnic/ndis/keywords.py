@@ -1,7 +1,7 @@
 """The standardized INF keywords of a network adapter: documented range and default, read with a warning.
 
-Sources: "Enumeration Keywords", "Keywords That Can Be Edited", "Standardized INF Keywords for RSS" of the Windows
-driver documentation; ranges that it leaves to the vendor are marked `vendor`.
+Sources: "Enumeration Keywords", "Keywords That Can Be Edited", "Standardized INF Keywords for RSS" of the
+Windows driver documentation; ranges that it leaves to the vendor are marked so.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Keyword:
-    """One keyword; values are whole numbers from `least` to `most` in steps of `step`."""
+    """One keyword; values are whole numbers from `least` to `most`."""
 
     name: str
     text: str
     default: int
     least: int
     most: int
-    step: int = 1
     is_vendor_range: bool = False
     needs_power_of_two: bool = False
 
     def accepts(self, value: int) -> bool:
         """Whether a value lies in the range."""
-        if not self.least <= value <= self.most or (value - self.least) % self.step:
+        if not self.least <= value <= self.most:
             return False
         return not self.needs_power_of_two or value & value - 1 == 0
 
@@ -38,8 +37,8 @@ def _checksum(name: str, text: str) -> Keyword:
     return Keyword(name, text + ": 0 off, 1 Tx, 2 Rx, 3 both", 3, 0, 3)
 
 
-def _vendor(name: str, text: str, default: int, least: int, most: int, power_of_two: bool = False) -> Keyword:
-    return Keyword(name, text, default, least, most, 1, True, power_of_two)
+def _vendor(name: str, text: str, default: int, span: tuple[int, int], power_of_two: bool = False) -> Keyword:
+    return Keyword(name, text, default, *span, is_vendor_range=True, needs_power_of_two=power_of_two)
 
 
 KEYWORDS: Mapping[str, Keyword] = {
@@ -62,16 +61,16 @@ KEYWORDS: Mapping[str, Keyword] = {
         _switch("*TCPConnectionOffloadIPv6", "TCP Connection Offload (IPv6)"),
         _switch("*RSS", "Receive Side Scaling"),
         Keyword("*RSSProfile", "RSS load balancing profile", 4, 1, 6),
-        _vendor("*NumRssQueues", "Number of RSS queues", 8, 1, 64),
-        _vendor("*MaxRssProcessors", "Maximum number of RSS processors", 16, 1, 64),
-        _vendor("*RssBaseProcGroup", "Group of the first RSS processor", 0, 0, 0),
-        _vendor("*RssBaseProcNumber", "First RSS processor", 0, 0, 63),
-        _vendor("*RssMaxProcGroup", "Group of the last RSS processor", 0, 0, 0),
-        _vendor("*RssMaxProcNumber", "Last RSS processor", 63, 0, 63),
-        _vendor("*NumaNodeId", "Preferred NUMA node; 65535 none", 65535, 0, 65535),
-        _vendor("*JumboPacket", "Largest frame with its Ethernet header", 1514, 1514, 9614),
-        _vendor("*ReceiveBuffers", "Receive descriptors a queue", 512, 8, 4096, True),
-        _vendor("*TransmitBuffers", "Transmit descriptors a queue", 512, 8, 4096, True),
+        _vendor("*NumRssQueues", "Number of RSS queues", 8, (1, 64)),
+        _vendor("*MaxRssProcessors", "Maximum number of RSS processors", 16, (1, 64)),
+        _vendor("*RssBaseProcGroup", "Group of the first RSS processor", 0, (0, 0)),
+        _vendor("*RssBaseProcNumber", "First RSS processor", 0, (0, 63)),
+        _vendor("*RssMaxProcGroup", "Group of the last RSS processor", 0, (0, 0)),
+        _vendor("*RssMaxProcNumber", "Last RSS processor", 63, (0, 63)),
+        _vendor("*NumaNodeId", "Preferred NUMA node; 65535 none", 65535, (0, 65535)),
+        _vendor("*JumboPacket", "Largest frame with its Ethernet header", 1514, (1514, 9614)),
+        _vendor("*ReceiveBuffers", "Receive descriptors a queue", 512, (8, 4096), True),
+        _vendor("*TransmitBuffers", "Transmit descriptors a queue", 512, (8, 4096), True),
     )
 }
 
@@ -106,19 +105,19 @@ class Settings(Mapping[str, int]):
     """
 
     profile: str = "default"
-    values: dict[str, int] = field(default_factory=lambda: {k.name: k.default for k in KEYWORDS.values()})
+    in_force: dict[str, int] = field(default_factory=lambda: {k.name: k.default for k in KEYWORDS.values()})
     warnings: list[KeywordWarning] = field(default_factory=list)
     network_address: bytes | None = None
     has_udp_hash: bool = True
 
     def __getitem__(self, name: str) -> int:
-        return self.values[name]
+        return self.in_force[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.values)
+        return iter(self.in_force)
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.in_force)
 
 
 PROFILES = ("default", "snp2003")
@@ -131,7 +130,7 @@ def read_settings(configured: Mapping[str, object] | None = None, profile: str =
         raise ValueError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
     settings = Settings(profile, has_udp_hash=profile != "snp2003")
     if profile == "snp2003":
-        settings.values |= SNP2003
+        settings.in_force |= SNP2003
     folded = {name.casefold(): keyword for name, keyword in KEYWORDS.items()}
     for name, value in (configured or {}).items():
         if name.casefold() == "networkaddress":
@@ -155,13 +154,13 @@ def _read_number(settings: Settings, keyword: Keyword, value: object) -> None:
         reason = f"not in {keyword.least} to {keyword.most}"
         if keyword.needs_power_of_two:
             reason += ", a power of two"
-        settings.values[name] = keyword.default
+        settings.in_force[name] = keyword.default
         settings.warnings.append(KeywordWarning(name, value, keyword.default, reason))
     elif settings.profile == "snp2003" and number > SNP2003.get(name, number):
         reason = "not offered by the profile snp2003"
         settings.warnings.append(KeywordWarning(name, value, SNP2003[name], reason))
     else:
-        settings.values[name] = number
+        settings.in_force[name] = number
 
 
 def _read_network_address(settings: Settings, value: object) -> None:
@@ -179,7 +178,7 @@ def _read_network_address(settings: Settings, value: object) -> None:
 def _check_rss_range(settings: Settings) -> None:
     base, last = settings["*RssBaseProcNumber"], settings["*RssMaxProcNumber"]
     if base > last:
-        settings.values["*RssBaseProcNumber"] = 0
+        settings.in_force["*RssBaseProcNumber"] = 0
         reason = f"above *RssMaxProcNumber {last}"
         settings.warnings.append(KeywordWarning("*RssBaseProcNumber", base, 0, reason))
 
@@ -192,6 +191,6 @@ def _check_large_send(settings: Settings) -> None:
         ("*LsoV2IPv6", ("*TCPChecksumOffloadIPv6",)),
     ):
         if settings[lso] and not all(settings[name] & 1 for name in needed):
-            settings.values[lso] = 0
+            settings.in_force[lso] = 0
             reason = f"needs {' and '.join(needed)} for Tx"
             settings.warnings.append(KeywordWarning(lso, 1, 0, reason))

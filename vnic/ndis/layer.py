@@ -1,4 +1,4 @@
-"""The NDIS layer: adapters and protocols of one host, and the passing of time while NDIS waits for a driver."""
+"""The NDIS layer: the adapters of one host, and the passing of time while NDIS waits for a driver."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _WAIT_NS = 30_000_000_000
 class Ndis:
     """One host's NDIS.
 
-    `pump` makes the world outside go on (device, links) and says whether it did anything; `hash_oracle` recomputes
-    the RSS hash of every indicated frame; `is_strict_rss` makes a wrong processor a breach.
+    `pump` makes the world outside go on (device, links) and says whether it did anything; `hash_oracle`
+    recomputes the RSS hash of every indicated frame; `is_strict_rss` makes a wrong processor a breach.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Ndis:
         return self.verifier.violations
 
     def add_adapter(self, miniport: Miniport, options: AdapterOptions | None = None) -> Adapter:
-        """A device with its driver, Halted; MiniportSetOptions is called. Raises RuntimeError when that fails."""
+        """A device with its driver, Halted, MiniportSetOptions called; RuntimeError when that fails."""
         adapter = Adapter(self, miniport, options or AdapterOptions())
         with self.verifier.entering(miniport, "MiniportSetOptions"):
             status = miniport.set_options()
@@ -96,7 +96,7 @@ class Ndis:
 
 
 class Injector:
-    """Sends below the protocols, as a filter driver does: reaches a paused miniport too. Keeps what came back."""
+    """Sends below the protocols, as a filter driver does, to a paused miniport too; keeps what came back."""
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter

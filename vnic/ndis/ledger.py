@@ -1,4 +1,4 @@
-"""Who owns which NET_BUFFER_LIST: sends on their way down, indications on their way up, with what they looked like."""
+"""Who owns which NET_BUFFER_LIST: those that are away from their owner, with what they looked like."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from vnic.ndis.net_buffer_list import NetBufferError, NetBufferList
+from vnic.ndis.net_buffer_list import NetBuffer, NetBufferError, NetBufferList
 
 _REMEMBERED = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What must not change while an NBL is away: its NET_BUFFERs, their data range, and a checksum of the bytes."""
+    """What must not change while an NBL is away: its NET_BUFFERs, data ranges, a checksum of the bytes."""
 
     buffers: tuple[tuple[int, int, int, int], ...]
 
     @classmethod
     def of(cls, nbl: NetBufferList, with_data: bool) -> Fingerprint:
         """Raises NetBufferError for data that its MDLs do not hold."""
-        return cls(tuple(_fingerprints(nbl, with_data)))
+        buffer = nbl.first_net_buffer
+        if buffer is not None and buffer.next is None:
+            return cls((_fingerprint(buffer, with_data),))
+        return cls(tuple([_fingerprint(each, with_data) for each in nbl.net_buffers()]))
 
 
-def _fingerprints(nbl: NetBufferList, with_data: bool) -> Iterator[tuple[int, int, int, int]]:
-    for buffer in nbl.net_buffers():
-        checksum = 0
-        if with_data:
-            for _, part in buffer.views():
-                checksum = zlib.crc32(part, checksum)
-        elif buffer.data_offset + buffer.data_length > buffer.capacity:
-            raise NetBufferError(f"{buffer.data_length} bytes at {buffer.data_offset} in {buffer.capacity}")
-        yield id(buffer), buffer.data_offset, buffer.data_length, checksum
+def _fingerprint(buffer: NetBuffer, with_data: bool) -> tuple[int, int, int, int]:
+    checksum = 0
+    if with_data:
+        for _, part in buffer.views():
+            checksum = zlib.crc32(part, checksum)
+    elif buffer.data_offset + buffer.data_length > buffer.capacity:
+        raise NetBufferError(f"{buffer.data_length} bytes at {buffer.data_offset} in {buffer.capacity}")
+    return id(buffer), buffer.data_offset, buffer.data_length, checksum
 
 
 R = TypeVar("R")

@@ -83,7 +83,7 @@ class InterruptResult:
 
 @dataclass(frozen=True, slots=True)
 class ResetResult:
-    """What MiniportResetEx answers; with `addressing_reset` NDIS restores filter, multicast list and offloads."""
+    """MiniportResetEx's answer; `addressing_reset` has NDIS restore filter, multicast list and offloads."""
 
     status: NDIS_STATUS
     addressing_reset: bool = False
@@ -190,7 +190,7 @@ class MiniportHandle(Protocol):
     def m_remove_miniport(self) -> None:
         """NdisMRemoveMiniport: the hardware has failed beyond recovery; NDIS halts the adapter."""
 
-    def m_stopped_responding(self) -> None:
+    def m_reset_miniport(self) -> None:
         """NdisMResetMiniport: ask NDIS for a reset."""
 
 
@@ -198,8 +198,8 @@ class Miniport(ABC):
     """One adapter's driver; its instance is the MiniportAdapterContext.
 
     IRQL as documented: PASSIVE for initialize_ex, halt_ex, pause, restart, oid_request, check_for_hang_ex,
-    device_pnp_event_notify, set_options, driver_unload; DISPATCH for interrupt_dpc; DIRQL for interrupt; up to
-    DISPATCH for the rest.
+    device_pnp_event_notify, set_options, driver_unload; DISPATCH for interrupt_dpc; DIRQL for interrupt; up
+    to DISPATCH for the rest.
     """
 
     #: The NDIS version the driver registers with; from (6, 30) on, requests must not outlive a reset.
@@ -230,7 +230,7 @@ class Miniport(ABC):
 
     @abstractmethod
     def send_net_buffer_lists(self, chain: NetBufferList, port: int, flags: SendFlag) -> None:
-        """MiniportSendNetBufferLists: takes every send; each comes back by m_send_net_buffer_lists_complete."""
+        """MiniportSendNetBufferLists: takes every send; m_send_net_buffer_lists_complete gives it back."""
 
     @abstractmethod
     def cancel_send(self, cancel_id: object) -> None:

@@ -50,7 +50,7 @@ _BUFFERS: dict[int, Callable[[bytes], object]] = {
 
 
 class MiniportCalls(ABC):
-    """MiniportAdapterHandle; implements miniport.MiniportHandle. The adapter's state machine is the subclass."""
+    """MiniportAdapterHandle: implements miniport.MiniportHandle; the state machine is the subclass."""
 
     sends: SendPath
     receives: ReceivePath
@@ -68,7 +68,6 @@ class MiniportCalls(ABC):
         self.restart_status: NDIS_STATUS | None = None
         self.is_resetting = False
         self.is_surprise_removed = False
-        self.is_removal_wanted = False
         self._oids: OidService | None = None
         self._interrupts: list[Interrupt] = []
         self._timers: list[NdisTimer] = []
@@ -92,6 +91,10 @@ class MiniportCalls(ABC):
     @abstractmethod
     def reset(self) -> None:
         """Start a reset."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Halt an adapter whose hardware failed."""
 
     @abstractmethod
     def wait_until(self, is_done: Callable[[], bool], driver: object, what: str) -> None:
@@ -289,12 +292,16 @@ class MiniportCalls(ABC):
             self._require(status != NDIS_STATUS.PENDING, "RESTART-1", "completed with PENDING")
             self.restart_status = status
 
-    def m_remove_miniport(self) -> None:
-        """NdisMRemoveMiniport: the host halts the adapter when it next can."""
-        with self._called("NdisMRemoveMiniport"):
-            self.is_removal_wanted = True
+    def restart_outcome(self) -> NDIS_STATUS:
+        """What m_restart_complete was told; PENDING before."""
+        return NDIS_STATUS.PENDING if self.restart_status is None else self.restart_status
 
-    def m_stopped_responding(self) -> None:
+    def m_remove_miniport(self) -> None:
+        """NdisMRemoveMiniport."""
+        with self._called("NdisMRemoveMiniport"):
+            self.processors.queue_work(self.remove)
+
+    def m_reset_miniport(self) -> None:
         """NdisMResetMiniport."""
         with self._called("NdisMResetMiniport"):
             self.processors.queue_work(self.reset)

@@ -99,7 +99,7 @@ class NetBuffer:
     def retreat_data_start(self, count: int, allocate: Callable[[int], Mdl] | None = None) -> None:
         """Give `count` bytes of room in front (NdisRetreatNetBufferDataStart).
 
-        Without enough unused data space a new MDL from `allocate` is put in front; None raises NetBufferError.
+        Without enough unused data space an MDL from `allocate` is put in front; None raises NetBufferError.
         """
         if count < 0:
             raise NetBufferError(f"retreat by {count}")
@@ -121,6 +121,11 @@ class NetBuffer:
         if offset < 0 or left < 0 or offset + left > self.data_length:
             raise NetBufferError(f"{left} bytes at {offset} of {self.data_length}")
         skip = self.data_offset + offset
+        only = self.mdl_chain
+        if only is not None and only.next is None and skip + left <= len(only.buffer):
+            if left:
+                yield only.address + skip, only.buffer[skip : skip + left]
+            return
         for mdl in walk_mdls(self.mdl_chain):
             if left and skip < len(mdl):
                 part = mdl.buffer[skip : skip + left]
@@ -132,7 +137,7 @@ class NetBuffer:
 
     def data(self, offset: int = 0, length: int | None = None) -> bytes:
         """A copy of the data, or of a part."""
-        return b"".join(bytes(part) for _, part in self.views(offset, length))
+        return b"".join([part for _, part in self.views(offset, length)])
 
     def write(self, offset: int, data: bytes) -> None:
         """Overwrite part of the data in place."""
@@ -144,16 +149,16 @@ class NetBuffer:
         """(guest address, length) of the data, split where a page ends: what a device is given to fetch."""
         elements = []
         for address, part in self.views():
-            left = len(part)
-            while left:
-                step = min(left, page - address % page)
-                elements.append((address, step))
-                address, left = address + step, left - step
+            at, end = address, address + len(part)
+            while at < end:
+                stop = min(end, (at // page + 1) * page)
+                elements.append((at, stop - at))
+                at = stop
         return elements
 
 
 def net_buffer(data: bytes, address: int = 0, backfill: int = 0) -> NetBuffer:
-    """A NET_BUFFER over one fresh MDL that holds `data`, with `backfill` bytes of unused data space before it."""
+    """A NET_BUFFER over one fresh MDL that holds `data` behind `backfill` bytes of unused data space."""
     return NetBuffer(Mdl(bytearray(backfill) + bytearray(data), address), backfill)
 
 

@@ -39,7 +39,7 @@ def _unpack_bits(word: int, count: int) -> list[bool]:
 
 @dataclass(frozen=True, slots=True)
 class ChecksumOffload:
-    """One direction of NDIS_TCP_IP_CHECKSUM_OFFLOAD; `ip_checksum` is IPv4 only, `ip_options` extensions on IPv6."""
+    """One direction of NDIS_TCP_IP_CHECKSUM_OFFLOAD; for IPv6 `ip_options` are extension headers."""
 
     encapsulation: int = 0
     ip_options: bool = False
@@ -133,9 +133,15 @@ class Offload:
     def parse(cls, data: bytes) -> Offload:
         """Raises StructureError."""
         parse_header("NDIS_OFFLOAD", data, ObjectType.OFFLOAD, {1: cls.SIZE})
-        checksums = [ChecksumOffload.parse(data, at) for at in (4, 12, 20, 28)]
-        lso_v1, lso_v2 = LargeSendV1.parse(data, 36), LargeSendV2.parse(data, 80)
-        return cls(*checksums, lso_v1, lso_v2, int.from_bytes(data[108:112], "little"))
+        return cls(
+            ChecksumOffload.parse(data, 4),
+            ChecksumOffload.parse(data, 12),
+            ChecksumOffload.parse(data, 20),
+            ChecksumOffload.parse(data, 28),
+            LargeSendV1.parse(data, 36),
+            LargeSendV2.parse(data, 80),
+            int.from_bytes(data[108:112], "little"),
+        )
 
     def exceeds(self, other: Offload) -> list[str]:
         """Members by which this configuration claims more than `other` (the hardware) can do."""
@@ -212,9 +218,11 @@ class OffloadParameters:
         if max(ipsec) > 1:  # neither NO_CHANGE nor DISABLED
             raise bad_data(cls.NAME, "IPsec offload asked for")
         try:
-            return cls(*map(Toggle, members[:5]), *map(Switch, members[5:]), flags=flags)
+            v4, tcp4, udp4, tcp6, udp6 = map(Toggle, members[:5])
+            lso1, lso4, lso6, connection4, connection6 = map(Switch, members[5:])
         except ValueError as error:
             raise bad_data(cls.NAME, str(error)) from None
+        return cls(v4, tcp4, udp4, tcp6, udp6, lso1, lso4, lso6, connection4, connection6, flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,12 +284,13 @@ class TcpConnectionOffload:
         """Raises StructureError."""
         parse_header("NDIS_TCP_CONNECTION_OFFLOAD", data, ObjectType.DEFAULT, {1: cls.SIZE})
         encapsulation, bits, capacity, flags = struct.unpack_from("<IIII", data, 4)
-        return cls(encapsulation, *_unpack_bits(bits, 4), bits >> 8 & 15, capacity, flags)
+        ipv4, ipv6, extension_headers, sack = _unpack_bits(bits, 4)
+        return cls(encapsulation, ipv4, ipv6, extension_headers, sack, bits >> 8 & 15, capacity, flags)
 
 
 @dataclass(frozen=True, slots=True)
 class TcpConnectionOffloadParameters:
-    """NDIS_TCP_CONNECTION_OFFLOAD_PARAMETERS: host-wide constants of offloaded connections, times in ticks."""
+    """NDIS_TCP_CONNECTION_OFFLOAD_PARAMETERS: constants of all offloaded connections, times in ticks."""
 
     encapsulation: int = Encapsulation.IEEE_802_3
     ticks_per_second: int = 1000

@@ -271,15 +271,29 @@ class PacketFilter(IntFlag):
     MAC_FRAME = 0x8000
 
 
+# plain numbers: IntFlag arithmetic costs microseconds, and this is asked for every frame
+_DIRECTED, _MULTICAST, _ALL_MULTICAST, _BROADCAST, _PROMISCUOUS = (
+    int(bit)
+    for bit in (
+        PacketFilter.DIRECTED,
+        PacketFilter.MULTICAST,
+        PacketFilter.ALL_MULTICAST,
+        PacketFilter.BROADCAST,
+        PacketFilter.PROMISCUOUS,
+    )
+)
+_EVERYBODY = b"\xff" * 6
+
+
 def filter_accepts(
     packet_filter: int, destination: bytes, station: bytes, multicast: frozenset[bytes]
 ) -> bool:
     """Whether a frame to `destination` matches a packet filter and multicast list; addresses are 6 bytes."""
-    if packet_filter & PacketFilter.PROMISCUOUS:
+    if packet_filter & _PROMISCUOUS:
         return True
-    if destination == b"\xff" * 6:
-        return bool(packet_filter & PacketFilter.BROADCAST)
+    if destination == _EVERYBODY:
+        return bool(packet_filter & _BROADCAST)
     if destination[:1] and destination[0] & 1:
-        listed = bool(packet_filter & PacketFilter.MULTICAST) and destination in multicast
-        return listed or bool(packet_filter & PacketFilter.ALL_MULTICAST)
-    return bool(packet_filter & PacketFilter.DIRECTED) and destination == station
+        listed = bool(packet_filter & _MULTICAST) and destination in multicast
+        return listed or bool(packet_filter & _ALL_MULTICAST)
+    return bool(packet_filter & _DIRECTED) and destination == station

@@ -30,7 +30,7 @@ class Entry:
 
 
 class OidQueue:
-    """NDIS's serialisation: at PASSIVE, never a second request before the first is complete, none during a reset."""
+    """NDIS's serialisation: at PASSIVE, one request at a time, none during a reset."""
 
     def __init__(self, verifier: Verifier, miniport: Miniport) -> None:
         self._verifier = verifier

@@ -1,4 +1,4 @@
-"""OID requests of bindings: answered by NDIS, combined over bindings, or passed down; then their effect is kept."""
+"""OID requests of bindings: answered by NDIS, combined over bindings, or passed down; and their effect."""
 
 from __future__ import annotations
 
@@ -105,6 +105,8 @@ class OidService:
         try:
             if request.oid == OID.GEN_CURRENT_PACKET_FILTER:
                 return self._set_packet_filter(subscriber, request, finish)
+            if request.oid == OID.GEN_CURRENT_LOOKAHEAD:
+                return self._set_lookahead(subscriber, request, finish)
             if request.oid == OID.O802_3_MULTICAST_LIST:
                 wanted = parse_multicast_list(request.data, self.known.general.max_multicast_list_size)
                 return self._set_multicast(subscriber, request, frozenset(wanted), finish)
@@ -114,12 +116,28 @@ class OidService:
             return error.fail(request)
         return self._forward(request, finish, subscriber, lambda status: self._on_set(request, status))
 
+    def _set_lookahead(self, subscriber: Subscriber, request: OidRequest, finish: Finish) -> NDIS_STATUS:
+        """NDIS refuses itself what is beyond the adapter's lookahead."""
+        status = request.accept(4)
+        if status != NDIS_STATUS.SUCCESS:
+            return status
+        wanted = int.from_bytes(request.data[:4], "little")
+        if wanted > self.known.general.lookahead_size:
+            return NDIS_STATUS.INVALID_DATA
+
+        def on_done(status: NDIS_STATUS) -> NDIS_STATUS:
+            if status == NDIS_STATUS.SUCCESS:
+                self.known.lookahead = wanted
+            return status
+
+        return self._forward(request, finish, subscriber, on_done)
+
     def _set_packet_filter(self, subscriber: Subscriber, request: OidRequest, finish: Finish) -> NDIS_STATUS:
         status = request.accept(4)
         if status != NDIS_STATUS.SUCCESS:
             return status
         wanted = int.from_bytes(request.data[:4], "little")
-        if wanted & ~self.known.general.supported_packet_filters:
+        if wanted & ~int(self.known.general.supported_packet_filters):
             return NDIS_STATUS.NOT_SUPPORTED
         others = [each for each in self._subscribers if each is not subscriber]
         combined = wanted
@@ -245,7 +263,7 @@ class OidService:
         self.awaits_offload_status = None
 
     def check_offload_status_came(self) -> None:
-        """Called before the next thing happens: the indication may follow the set's completion, but not this."""
+        """Called before the next request: the indication may follow the set's completion, but not this."""
         request, self.awaits_offload_status = self.awaits_offload_status, None
         if request is not None:
             text = f"{request} succeeded without NDIS_STATUS_TASK_OFFLOAD_CURRENT_CONFIG"

@@ -37,7 +37,7 @@ TCP_RECEIVE_NO_PUSH = Slot.TCP_LARGE_SEND
 
 @dataclass(frozen=True, slots=True)
 class TransmitChecksum:
-    """NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO.Transmit; `tcp_header_offset` from the start of the packet."""
+    """NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO.Transmit; the offset counts from the start of the packet."""
 
     is_ipv4: bool = False
     is_ipv6: bool = False
@@ -57,7 +57,8 @@ class TransmitChecksum:
     @classmethod
     def of(cls, value: int) -> TransmitChecksum:
         """Read the slot."""
-        return cls(*(bool(value >> place & 1) for place in range(5)), tcp_header_offset=value >> 16 & 0x3FF)
+        is_ipv4, is_ipv6, tcp, udp, ip_header = (bool(value >> place & 1) for place in range(5))
+        return cls(is_ipv4, is_ipv6, tcp, udp, ip_header, value >> 16 & 0x3FF)
 
 
 @dataclass(frozen=True, slots=True)

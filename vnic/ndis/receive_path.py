@@ -63,7 +63,7 @@ class ReceivePath:
         self.indicated = 0
 
     def outstanding(self, receiver: Receiver | None = None) -> int:
-        """How many NBLs protocols have, all or one; a call of the miniport that has not returned counts too."""
+        """How many NBLs protocols have, all or one; an indication that has not returned counts too."""
         if receiver is None:
             return len(self._ledger) + self.calls_in_progress
         return sum(indication.receiver is receiver for indication in self._ledger.records())
@@ -126,8 +126,8 @@ class ReceivePath:
         self, nbls: list[NetBufferList], prints: list[Fingerprint], port: int, flags: ReceiveFlag
     ) -> None:
         """The last taker of each NBL gets it, those before it copy; what nobody wants goes straight back."""
-        takers = [[each for each in self.receivers if each.accepts(_destination(nbl))] for nbl in nbls]
-        for receiver in self.receivers:
+        takers = [self._takers(_destination(nbl)) for nbl in nbls]
+        for receiver in self.receivers[:-1]:
             copied = [nbl for nbl, who in zip(nbls, takers, strict=True) if receiver in who[:-1]]
             self._lend_to(receiver, copied, port, flags | ReceiveFlag.RESOURCES)
         unwanted = [nbl for nbl, who in zip(nbls, takers, strict=True) if not who]
@@ -142,6 +142,9 @@ class ReceivePath:
             if head is not None:
                 receiver.deliver(head, port, len(taken), flags)
         self._back_to_miniport(unwanted)
+
+    def _takers(self, destination: bytes) -> list[Receiver]:
+        return [receiver for receiver in self.receivers if receiver.accepts(destination)]
 
     # -- and back ------------------------------------------------------------------------------------------
 
@@ -196,8 +199,10 @@ class ReceivePath:
                 miniport,
                 f"{to.hex(':')} does not match filter 0x{current.packet_filter:X}",
             )
-        contradictions = ReceiveChecksum.of(nbl.info(Slot.TCP_IP_CHECKSUM)).contradictions
-        require(not contradictions, "RECV-8", miniport, ", ".join(contradictions))
+        checksum = nbl.info(Slot.TCP_IP_CHECKSUM)
+        if checksum:
+            contradictions = ReceiveChecksum.of(checksum).contradictions
+            require(not contradictions, "RECV-8", miniport, ", ".join(contradictions))
         self._rss.check(miniport, nbl)
         return fingerprint
 

@@ -105,8 +105,8 @@ class ReceiveScaleCapabilities:
 class ReceiveScaleParameters:
     """NDIS_RECEIVE_SCALE_PARAMETERS, revisions 1 to 3.
 
-    `table` and `key` are None where their UNCHANGED flag (or DISABLE_RSS) makes the bytes meaningless. In revision 1
-    a table entry is one byte, later a PROCESSOR_NUMBER {USHORT Group; UCHAR Number; UCHAR Reserved}.
+    `table` and `key` are None where their UNCHANGED flag (or DISABLE_RSS) makes the bytes meaningless. A
+    table entry is one byte in revision 1, then a PROCESSOR_NUMBER {USHORT Group; UCHAR Number, Reserved}.
     """
 
     flags: RssFlag = RssFlag.NONE
@@ -165,8 +165,8 @@ class ReceiveScaleParameters:
     def parse(cls, data: bytes) -> ReceiveScaleParameters:
         """Check and copy hostile bytes; raises StructureError.
 
-        INVALID_LENGTH when table or key lie outside the buffer, INVALID_DATA when the table is not a power of two up
-        to 128 entries, the key is not 40 bytes, or the hash function or type is unknown.
+        INVALID_LENGTH when table or key lie outside the buffer, INVALID_DATA when the table is not a power
+        of two up to 128 entries, the key is not 40 bytes, or the hash function or type is unknown.
         """
         revision = parse_header(cls.NAME, data, ObjectType.RSS_PARAMETERS, cls.SIZES)
         flags, base_cpu, information, table_bytes, table_at, key_bytes, key_at = cls._BODY.unpack_from(
@@ -288,7 +288,7 @@ def _check_hash_information(name: str, information: int) -> None:
     function = information & HASH_FUNCTION_MASK
     if function not in (0, HASH_FUNCTION_TOEPLITZ):
         raise bad_data(name, f"hash function {function}")
-    if information & ~(HASH_TYPES_ALL | HASH_FUNCTION_MASK):
+    if information & ~int(HASH_TYPES_ALL | HASH_FUNCTION_MASK):
         raise bad_data(name, f"hash information 0x{information:08X}")
     if function and not information & HASH_TYPE_MASK:
         raise bad_data(name, "a hash function without a hash type")

@@ -126,7 +126,7 @@ class RssWatch:
         self._verifier.require(is_right, "RSS-3", miniport, text)
 
     def _check_processor(self, miniport: object, value: int) -> None:
-        """Counted always; a rule only when strict, because a change of the table may lag behind for a while."""
+        """Always counted, a rule only when strict: a change of the table may lag behind for a while."""
         current = self._verifier.processors.current
         tables = [config.table for config in self._configs if config.table]
         if not tables:

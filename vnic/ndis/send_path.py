@@ -92,15 +92,18 @@ class SendPath:
         self._verifier.require(
             bool(fingerprint.buffers), "NBL-2", originator.driver, "an NBL without NET_BUFFER"
         )
-        large_send = LargeSend.of(nbl.info(Slot.TCP_LARGE_SEND))
-        payload = tcp_payload_bytes(nbl, large_send) if large_send.mss else 0
+        value = nbl.info(Slot.TCP_LARGE_SEND)
+        large_send = LargeSend.of(value) if value else None
+        if large_send is not None and not large_send.mss:
+            large_send = None
+        payload = tcp_payload_bytes(nbl, large_send) if large_send is not None else 0
         return Send(
             originator,
             fingerprint,
             self.state,
             self.is_low_power,
             nbl.cancel_id,
-            large_send if large_send.mss else None,
+            large_send,
             payload,
         )
 
@@ -195,9 +198,9 @@ def tcp_payload_bytes(nbl: NetBufferList, large_send: LargeSend) -> int:
 
 def offload_faults(nbl: NetBufferList, config: Offload) -> list[str]:
     """What an NBL asks for that the current configuration does not have."""
-    return _checksum_faults(TransmitChecksum.of(nbl.info(Slot.TCP_IP_CHECKSUM)), config) + _large_send_faults(
-        nbl, LargeSend.of(nbl.info(Slot.TCP_LARGE_SEND)), config
-    )
+    checksum, large_send = nbl.info(Slot.TCP_IP_CHECKSUM), nbl.info(Slot.TCP_LARGE_SEND)
+    faults = _checksum_faults(TransmitChecksum.of(checksum), config) if checksum else []
+    return faults + (_large_send_faults(nbl, LargeSend.of(large_send), config) if large_send else [])
 
 
 def _checksum_faults(asked: TransmitChecksum, config: Offload) -> list[str]:

@@ -1,7 +1,7 @@
 """NDIS_STATUS values: completion statuses, block statuses of the TCP chimney, and status indications.
 
-Names are NDIS's: NDIS_STATUS.PAUSED is NDIS_STATUS_PAUSED. NDIS_STATUS_OFFLOAD_PATH_MTU is named in the public
-documentation but its value is in no public header, so it is missing here.
+Names are NDIS's: NDIS_STATUS.PAUSED is NDIS_STATUS_PAUSED. NDIS_STATUS_OFFLOAD_PATH_MTU is named in the
+public documentation but its value is in no public header, so it is missing here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """NDIS structures as bytes: the object header with its rules, link state, statistics, moderation, power.
 
-Layouts are those of a 64-bit Windows, little-endian. parse() of hostile bytes raises StructureError with the status
-that a driver returns for them.
+Layouts are those of a 64-bit Windows, little-endian. parse() of hostile bytes raises StructureError with the
+status that a driver returns for them.
 """
 
 from __future__ import annotations
@@ -64,10 +64,11 @@ def pack_header(kind: ObjectType, revision: int, size: int) -> bytes:
 def parse_header(name: str, data: bytes, kind: ObjectType, sizes: Mapping[int, int]) -> int:
     """Check an object header against `sizes` (revision -> bytes); returns the revision to read it as.
 
-    A revision newer than the newest known is read as that one, as NDIS's versioning asks. Raises StructureError:
-    INVALID_LENGTH for a buffer or Size too small, INVALID_DATA for another type, BAD_VERSION for revision 0.
+    A revision newer than the newest known is read as that one. Raises StructureError: INVALID_LENGTH for a
+    buffer or Size too small, INVALID_DATA for another type, BAD_VERSION for revision 0.
     """
     least = min(sizes.values())
+    revision: int
     if len(data) < least:
         raise too_short(name, len(data), least)
     found, revision, size = struct.unpack_from("<BBH", data)

@@ -1,4 +1,4 @@
-"""The watch on every call across the NDIS border: who runs, at which level, after which calls, and who erred."""
+"""The watch on every call across the NDIS border: who runs, at which level, after which calls, who erred."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Verifier:
     # -- breaches ------------------------------------------------------------------------------------------
 
     def breach(self, rule_id: str, driver: object, message: str) -> NdisViolation:
-        """Record a breach; the caller raises what it returns. Kept in `violations` in case a driver hides it."""
+        """Record a breach; the caller raises what it returns. `violations` keeps it if a driver hides it."""
         name = driver if isinstance(driver, str) else type(driver).__name__
         violation = NdisViolation(RULES[rule_id], name, message, tuple(self.history))
         self.violations.append(violation)

@@ -1,1 +1,7 @@
-"""What tests are made of: a driver of registers alone, and the bench that wires everything together."""
+"""The testbench: everything wired together, for tests, the command line and a user's own driver."""
+
+from vnic.testbench.bench import Bench
+from vnic.testbench.wired import WiredBenches
+from vnic.testbench.world import World
+
+__all__ = ["Bench", "WiredBenches", "World"]

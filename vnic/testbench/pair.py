@@ -173,6 +173,11 @@ class Pair:
         head = [TxContext(type=DescType.CONTEXT, **context).pack()] if context else []
         self.send_raw([*head, *(descriptor.pack() for descriptor in data)], ring=ring)
 
+    def piece(self, content: bytes, *, eop: int = 1, rs: int = 0, **fields: int) -> bytes:
+        """A data descriptor of bytes that are put into transmit memory; fields given replace its own."""
+        given = {"addr": self.rig.stage(content), "len": len(content), "type": DescType.DATA} | fields
+        return TxData(**given, eop=eop, rs=rs).pack()
+
     def send_raw(self, descriptors: Iterable[bytes], *, ring: bool = True) -> None:
         """Descriptors as they are."""
         for packed in descriptors:
@@ -215,9 +220,9 @@ class Pair:
 
 
 def _cut(frame: bytes, cuts: Sequence[int]) -> list[bytes]:
-    """Pieces of the given lengths, and the rest."""
+    """Pieces of the given lengths, as far as they go, and the rest; none is empty unless the frame is."""
     pieces, at = [], 0
     for length in cuts:
         pieces.append(frame[at : at + length])
         at += length
-    return [*pieces, frame[at:]] if at < len(frame) or not pieces else pieces
+    return [piece for piece in (*pieces, frame[at:]) if piece] or [b""]

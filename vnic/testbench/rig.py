@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 from vnic.abi import InterruptKind, Map, RxVerdict
 from vnic.device import Device
 from vnic.gen.descriptors import TxCompletion
-from vnic.gen.enums import BlockType
+from vnic.gen.enums import BlockType, TxStatus
 from vnic.gen.model import Register
 from vnic.gen.registers import BAR0, CONFIG, MSIX_TABLE
 from vnic.host.memory import GuestBuffer, GuestMemory
+from vnic.testbench.frames import MAC, plain_frame
 from vnic.testbench.pair import UNTOUCHED, Pair, Received, RigError
 
-__all__ = ["MAC", "MESSAGE_ADDRESS", "MESSAGE_DATA", "UNTOUCHED", "Pair", "Received", "Rig", "RigError"]
+__all__ = [
+    "BAR0_ADDRESS",
+    "MAC",
+    "MESSAGE_ADDRESS",
+    "MESSAGE_DATA",
+    "UNTOUCHED",
+    "Pair",
+    "Received",
+    "Rig",
+    "RigError",
+    "plain_frame",
+]
 
 BAR0_ADDRESS = 0xC000_0000
 BAR2_ADDRESS = 0xC010_0000
 MESSAGE_ADDRESS = 0xFEE0_0000
 MESSAGE_DATA = 0x40
-MAC = bytes.fromhex("020000000001")
 
 
 class Rig:
@@ -98,6 +110,12 @@ class Rig:
     def stat(self, name: str) -> int:
         """A counter of the statistics block."""
         return self.get(BAR0.MAP[f"STAT_{name}"])
+
+    def counters(self, prefix: str) -> dict[str, int]:
+        """Counters of the statistics block that are not 0, by what follows the prefix in their names."""
+        start = f"STAT_{prefix}"
+        found = {r.name.removeprefix(start): self.get(r) for r in BAR0.MAP if r.name.startswith(start)}
+        return {name: count for name, count in found.items() if count}
 
     def configure(self, register: Register, **fields: int) -> None:
         """Write a register of configuration space, fields not given 0."""
@@ -192,6 +210,20 @@ class Rig:
         self.pairs[0].send(frame, **options)
         (report,) = self.pairs[0].reports()
         return self.sent(), report
+
+    def assert_refused(self, descriptors: Sequence[bytes], status: TxStatus) -> None:
+        """These descriptors on pair 0 are one frame that ends so: reported, counted, nothing on the link."""
+        pair = self.pairs[0]
+        first = pair.tx_tail
+        pair.send_raw(descriptors)
+        (report,) = pair.reports()
+        expected = TxCompletion(
+            head=pair.tx_tail, index=first, status=status, time=self.device.now_ns, type=2, gen=report.gen
+        )
+        assert report == expected
+        assert self.counters("TX_DROP_") == {status.name: 1}
+        assert self.sent() == []
+        assert self.transmit(plain_frame(number=1))[0] == [plain_frame(number=1)]
 
     # -- memory ----------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-MAX_FRAME = 65536
+MAX_FRAME = 14 + 8 + 40 + 65535
 MAX_EXTENSIONS = 8
 TAGS = {0x8100, 0x88A8}
 PROTO_TCP, PROTO_UDP = 6, 17
@@ -95,7 +95,7 @@ class Frame:
 
     @classmethod
     def parse(cls, data: bytes) -> Frame:
-        """Parses any bytes; of more than 64 KiB the first 64 KiB count."""
+        """Parses any bytes, the first MAX_FRAME of them at most."""
         frame = cls(data[:MAX_FRAME])
         try:
             frame._read_link()
@@ -288,8 +288,8 @@ _EX = HashType.IPV6_EX | HashType.TCP_IPV6_EX | HashType.UDP_IPV6_EX
 def rss_input(frame: Frame, types: HashType | int) -> tuple[HashType, bytes]:
     """The hash type that applies under the enabled types and the bytes to hash; (NONE, b"") when none does.
 
-    Where the frame carries addresses of mobility headers and both forms are enabled, _EX applies. Source: Microsoft,
-    "RSS hashing types".
+    Where the frame carries addresses of mobility headers and both forms are enabled, _EX applies. Source:
+    Microsoft, "RSS hashing types".
     """
     kind = L4.OTHER if frame.l4 is L4.NONE else frame.l4
     if frame.l3 is L3.NONE or Mark.UNSKIPPABLE in frame.marks:

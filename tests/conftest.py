@@ -1,0 +1,70 @@
+"""What all tests share: the rule about skips, one profile of examples, and children without the sanitizer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SKIPS = ROOT / ".ci" / "skips.txt"
+PRELOAD = "VNIC_PRELOAD"
+
+# Deadlines measure the machine, not the code; the same examples everywhere make a failure everybody's.
+settings.register_profile(
+    "vnic", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("explore", settings.get_profile("vnic"), derandomize=False, max_examples=2000)
+settings.load_profile(os.environ.get("VNIC_HYPOTHESIS", "vnic"))
+
+
+def allowed_reasons() -> list[str]:
+    """Patterns of the reasons for which a test may skip under CI."""
+    lines = SKIPS.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Under CI, turn a skip for a reason that is not on the list into a failure."""
+    if not report.skipped or hasattr(report, "wasxfail") or os.environ.get("CI") != "true":
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
+    if not any(fnmatchcase(reason, pattern) for pattern in allowed_reasons()):
+        report.outcome = "failed"
+        report.longrepr = f"skipped for a reason that is not in .ci/skips.txt: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Look at each result of a test."""
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Look at each module that skips as a whole."""
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+def pytest_configure() -> None:
+    """Keep the sanitizer's library out of children: tools hang under it. It is loaded here already."""
+    if "LD_PRELOAD" in os.environ:
+        os.environ[PRELOAD] = os.environ.pop("LD_PRELOAD")
+
+
+@pytest.fixture
+def python_environment() -> dict[str, str]:
+    """The environment of a child that imports vnic: with the sanitizer's library, if this process has it."""
+    environment = dict(os.environ)
+    if preload := environment.pop(PRELOAD, None):
+        environment["LD_PRELOAD"] = preload
+    return environment

@@ -1,0 +1,200 @@
+/* fuzz_card.c: hostile programs on the card: a libFuzzer target, and a program of its own that writes them at random. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "author.h"
+#include "judge.h"
+
+#define SHOWN_BYTES 48u
+#define INPUT_MAX (1u << 18)
+#define SCRATCH_BYTES (OPLANG_BYTES_MAX + 64u)
+
+/* Code, index, width, addr, value, bytes of data, and the first `most` of those. */
+static void op_print(const struct oplang_program *p, const struct oplang_op *o, uint32_t most)
+{
+    printf("%u %u %u %" PRIu64 " %" PRIu64 " %u ", o->op.code, o->op.index, o->op.width, o->op.addr, o->op.value, o->data_len);
+    for (uint32_t i = 0; i < o->data_len && i < most; i++) {
+        printf("%02x", p->bytes[o->data + i]);
+    }
+    printf("\n");
+}
+
+static void program_print(const struct oplang_program *p, uint32_t most)
+{
+    printf("flags %u\n", p->flags);
+    for (uint32_t i = 0; i < p->count; i++) {
+        op_print(p, &p->op[i], most);
+    }
+}
+
+#ifdef FUZZ_LIBFUZZER
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+
+static struct judge judge;
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct oplang_program program;
+    if (!judge.card.card && !judge_create(&judge)) {
+        abort();
+    }
+    if (!oplang_decode(data, size, &program)) {
+        return -1;
+    }
+    const char *wrong = judge_program(&judge, &program);
+    if (wrong) {
+        judge_shrink(&judge, &program, wrong);
+        program_print(&program, SHOWN_BYTES);
+        fprintf(stderr, "%s\n", wrong);
+        abort();
+    }
+    return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    static struct oplang_program program;
+    static uint8_t scratch[SCRATCH_BYTES];
+    struct author author = {seed};
+    if (!oplang_decode(data, size, &program) || program.count == 0) {
+        author_write(&author, &program, 8);
+    }
+    for (unsigned n = 1 + seed % 4; n > 0; n--) {
+        author_change(&author, &program);
+    }
+    return oplang_encode(&program, scratch, data, max_size);
+}
+
+#else
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void program_save(const struct oplang_program *p, const char *path)
+{
+    static uint8_t scratch[SCRATCH_BYTES], out[INPUT_MAX];
+    size_t len = oplang_encode(p, scratch, out, sizeof out);
+    FILE *file = fopen(path, "wb");
+    if (file) {
+        (void)fwrite(out, 1, len, file);
+        (void)fclose(file);
+    }
+}
+
+static int report_failure(struct judge *j, struct oplang_program *p, const char *wrong, const char *path)
+{
+    judge_shrink(j, p, wrong);
+    program_print(p, SHOWN_BYTES);
+    fprintf(stderr, "%s\n", wrong);
+    if (path) {
+        program_save(p, path);
+        fprintf(stderr, "written to %s\n", path);
+    }
+    return 1;
+}
+
+/* Every program follows from its own number, so a failure is found again by it. */
+static int run_random(struct judge *j, double seconds, uint64_t seed, const char *save)
+{
+    static struct oplang_program program;
+    double start = seconds_now();
+    for (uint64_t n = 0; n % 64 != 0 || seconds_now() - start < seconds; n++) {
+        struct author author = {(seed << 32) + n};
+        author_write(&author, &program, 4 + (uint32_t)(n % 60));
+        if (save) {
+            program_save(&program, save);
+        }
+        const char *wrong = judge_program(j, &program);
+        if (wrong) {
+            fprintf(stderr, "program %" PRIu64 " of seed %" PRIu64 ":\n", n, seed);
+            return report_failure(j, &program, wrong, "fuzz_card.failure");
+        }
+    }
+    double took = seconds_now() - start;
+    printf("%" PRIu64 " programs of %" PRIu64 " operations, %" PRIu64 " steps, %" PRIu64 " saves with work pending; %.0f programs/s\n",
+           j->programs, j->ops, j->steps, j->kept, (double)j->programs / took);
+    return 0;
+}
+
+static bool program_load(const char *path, struct oplang_program *p)
+{
+    static uint8_t in[INPUT_MAX];
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        return false;
+    }
+    size_t len = fread(in, 1, sizeof in, file);
+    (void)fclose(file);
+    return oplang_decode(in, len, p);
+}
+
+static int run_file(struct judge *j, const char *path, bool is_printed)
+{
+    static struct oplang_program program;
+    if (!program_load(path, &program)) {
+        fprintf(stderr, "%s is no program\n", path);
+        return 2;
+    }
+    if (is_printed) {
+        program_print(&program, UINT32_MAX);
+        return 0;
+    }
+    const char *wrong = judge_program(j, &program);
+    return wrong ? report_failure(j, &program, wrong, NULL) : 0;
+}
+
+static int print_bring_up(void)
+{
+    static struct oplang_program program;
+    bring_up_append(&program);
+    program_print(&program, UINT32_MAX);
+    return 0;
+}
+
+/* fuzz_card [--seconds N] [--seed N] [--save FILE] | --bring-up | [--print] FILE... */
+int main(int count, char **argument)
+{
+    static struct judge j;
+    double seconds = 1;
+    uint64_t seed = 1;
+    const char *save = NULL;
+    bool is_printed = false;
+    int result = 0, files = 0;
+    if (!judge_create(&j)) {
+        return 2;
+    }
+    for (int i = 1; i < count && result == 0; i++) {
+        bool has_value = i + 1 < count;
+        if (strcmp(argument[i], "--bring-up") == 0) {
+            judge_destroy(&j);
+            return print_bring_up();
+        }
+        if (strcmp(argument[i], "--print") == 0) {
+            is_printed = true;
+        } else if (has_value && strcmp(argument[i], "--seconds") == 0) {
+            seconds = strtod(argument[++i], NULL);
+        } else if (has_value && strcmp(argument[i], "--seed") == 0) {
+            seed = strtoull(argument[++i], NULL, 0);
+        } else if (has_value && strcmp(argument[i], "--save") == 0) {
+            save = argument[++i];
+        } else {
+            result = run_file(&j, argument[i], is_printed);
+            files++;
+        }
+    }
+    if (files == 0) {
+        result = run_random(&j, seconds, seed, save);
+    }
+    judge_destroy(&j);
+    return result;
+}
+
+#endif

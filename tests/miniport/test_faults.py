@@ -1,0 +1,130 @@
+"""A card that lies or fails: completions that contradict the records, lost interrupts, broken rings."""
+
+from __future__ import annotations
+
+import pytest
+
+from vnic.abi import DmaPurpose, FaultAction, FaultSite
+from vnic.fault import Fault
+from vnic.miniport.ring import CompletionRing
+from vnic.ndis.oid import OID
+from vnic.testbench import Bench
+from vnic.testbench.frames import plain_frame, tcp_frame
+
+LEVELS = ["msix", "msi", "line"]
+
+
+def resets(bench: Bench) -> int:
+    """How often NDIS reset the adapter."""
+    return int.from_bytes(bench.query(OID.GEN_RESET_COUNTS, 4), "little")
+
+
+def works(bench: Bench) -> None:
+    """Frames go through in both directions."""
+    bench.protocol.received.clear()
+    bench.transmitted.clear()
+    bench.receive(tcp_frame(b"in"))
+    bench.send(plain_frame(99, 1))
+    bench.settle()
+    assert bench.received == [tcp_frame(b"in")]
+    assert bench.transmitted == [plain_frame(99, 1)]
+
+
+@pytest.mark.parametrize(
+    ("offset", "mask"),
+    [
+        (8, 0x0005_0000_0000_0000),  # the descriptor's index
+        (0, 0x0000_0001_0000_0000),  # the length in the buffer
+        (16, 0x3),  # first and last of the frame
+        (24, 0x7),  # the type
+    ],
+)
+def test_a_receive_completion_that_contradicts_the_records_ends_in_a_reset(offset: int, mask: int) -> None:
+    fault = Fault(
+        site=FaultSite.DMA_WRITE,
+        action=FaultAction.CORRUPT,
+        index=DmaPurpose.COMPLETION,
+        argument=offset,
+        mask=mask,
+    )
+    with Bench(queues=1, cpus=1) as bench:
+        handle = bench.device.arm(fault)
+        bench.receive(plain_frame(100))
+        bench.settle()
+        bench.receive(plain_frame(101))
+        bench.settle()
+        assert handle.fired == 1
+        assert resets(bench) >= 1
+        works(bench)
+
+
+@pytest.mark.parametrize(("offset", "mask"), [(0, 0x40), (0, 0xFFFF), (24, 0x3)])
+def test_a_transmit_completion_that_contradicts_the_records_ends_in_a_reset(offset: int, mask: int) -> None:
+    fault = Fault(
+        site=FaultSite.DMA_WRITE,
+        action=FaultAction.CORRUPT,
+        index=DmaPurpose.COMPLETION,
+        argument=offset,
+        mask=mask,
+    )
+    with Bench(queues=1, cpus=1) as bench:
+        bench.device.arm(fault)
+        bench.send(plain_frame(100))
+        bench.settle()
+        assert len(bench.protocol.sent) == 1
+        assert resets(bench) == 1
+        works(bench)
+
+
+@pytest.mark.parametrize("interrupt", LEVELS)
+@pytest.mark.parametrize(
+    ("site", "purpose"),
+    [
+        (FaultSite.DMA_READ, DmaPurpose.DESCRIPTOR),
+        (FaultSite.DMA_WRITE, DmaPurpose.COMPLETION),
+    ],
+)
+def test_a_ring_that_dma_errors_stop_is_started_again(
+    interrupt: str, site: FaultSite, purpose: DmaPurpose
+) -> None:
+    with Bench(interrupt=interrupt, queues=2, cpus=2) as bench:
+        bench.device.arm(Fault(site=site, action=FaultAction.ERROR, index=purpose, argument=1))
+        bench.receive(plain_frame(100))
+        bench.send(plain_frame(100))
+        bench.settle()
+        assert len(bench.protocol.sent) == 1
+        works(bench)
+
+
+def test_a_lost_message_is_made_up_for_by_the_hang_check_or_the_next_frame() -> None:
+    with Bench(queues=1, cpus=1, keywords={"*InterruptModeration": 0}) as bench:
+        bench.device.arm(Fault(site=FaultSite.INTERRUPT, action=FaultAction.DROP))
+        bench.send(plain_frame(100))
+        bench.settle()
+        assert bench.protocol.sent == []
+        bench.advance(10_000_000_000)
+        assert len(bench.protocol.sent) == 1
+        works(bench)
+
+
+def test_a_message_that_comes_twice_does_no_harm() -> None:
+    with Bench(queues=1, cpus=1, keywords={"*InterruptModeration": 0}) as bench:
+        bench.device.arm(Fault(site=FaultSite.INTERRUPT, action=FaultAction.DUPLICATE, count=10))
+        for n in range(10):
+            bench.receive(plain_frame(100, n))
+            bench.settle()
+        assert bench.received == [plain_frame(100, n) for n in range(10)]
+
+
+def test_generations_alternate_with_each_pass() -> None:
+    with Bench(starts=False) as bench:
+        ring = CompletionRing(bench.system, 8)
+        for done in range(40):
+            assert ring.next_offset() is None
+            offset = done % 8 * 32
+            ring.memory.view[offset + 31] = 0x80 if done // 8 % 2 == 0 else 0
+            assert ring.has_news
+            assert ring.next_offset() == offset
+            assert ring.tail_to_announce() == done % 8
+            assert ring.tail_to_announce() is None
+        ring.free()

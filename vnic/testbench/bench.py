@@ -1,0 +1,297 @@
+"""Bench: the one maker of memory, clock, processors, link, device, NDIS layer, adapter and protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from types import TracebackType
+from typing import Any
+
+from vnic.abi import RxVerdict
+from vnic.config import DeviceConfig
+from vnic.device import Device, FrameSink
+from vnic.gen.registers import BAR0
+from vnic.host.bus import VectorKinds
+from vnic.host.cpu import Processors
+from vnic.host.interrupts import InterruptController
+from vnic.host.memory import GuestMemory
+from vnic.host.system import System
+from vnic.miniport import Adapter
+from vnic.ndis.adapter import AdapterOptions
+from vnic.ndis.keywords import read_settings
+from vnic.ndis.layer import Injector, Ndis
+from vnic.ndis.miniport import Miniport
+from vnic.ndis.net_buffer_list import NetBufferList
+from vnic.ndis.oid import OID
+from vnic.ndis.oid_request import OidRequest, query, set_
+from vnic.ndis.rss import HashType, ReceiveScaleParameters
+from vnic.ndis.status import NDIS_STATUS
+from vnic.protocol.capture import EVERYTHING, CaptureProtocol
+from vnic.testbench.pci_power import PciPower
+from vnic.testbench.world import World
+from vnic.wire import parse, toeplitz
+
+INTERRUPTS = {
+    "msix": VectorKinds.MSIX,
+    "msi": VectorKinds.MSI,
+    "line": VectorKinds.INTX,
+    "any": VectorKinds.ANY,
+}
+#: Microsoft's verification key of "Verifying the RSS Hash Calculation".
+RSS_KEY = bytes.fromhex("6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa")
+RSS_TYPES = HashType.IPV4 | HashType.TCP_IPV4 | HashType.IPV6 | HashType.TCP_IPV6
+_GIGABIT_TEN = 10_000
+
+
+def hash_oracle(frame: bytes, types: int, key: bytes) -> tuple[int, int]:
+    """(type, value) of a frame by the Python reference; (0, 0) when it is not hashed."""
+    kind, covered = parse.rss_input(parse.Frame.parse(frame), types)
+    return (int(kind), toeplitz.hash(key, covered)) if kind else (0, 0)
+
+
+class Outgoing:
+    """The wire of a bench that has no other: keeps what the card sends."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+
+    def transmit(self, frame: bytes, now_ns: int) -> None:
+        """Take a frame."""
+        self.frames.append(frame)
+
+
+class _Timestamped:
+    """Frames leave at the world's time: a device hears of a new time only when it is next looked at."""
+
+    def __init__(self, world: World, sink: FrameSink) -> None:
+        self._world = world
+        self._sink = sink
+
+    def transmit(self, frame: bytes, now_ns: int) -> None:
+        """Pass a frame on."""
+        self._sink.transmit(frame, max(now_ns, self._world.clock.now_ns))
+
+
+class Bench:
+    """One machine with one card, brought up and running unless `starts` is False.
+
+    queues: pairs of the card, and *NumRssQueues unless `keywords` says otherwise.
+    seed: lets other processors get ahead at every NDIS call, and places bus addresses.
+    interrupt: msix, msi, line or any.
+    link: where frames go; by default they stay in `outgoing`.
+    world: shared with other benches.
+    miniport: makes a driver to test, from the machine's memory, in place of the reference.
+    device: parameters of DeviceConfig.
+    strict_rss: a frame indicated on another processor than the table names is a breach.
+    checks_hashes, checks_data: have NDIS recompute hashes, and sum the bytes of NBLs that change hands.
+
+    At its end the adapter is halted and nothing may be left: memory, mappings, vectors, NBLs (LeakError), nor
+    a breach of a rule that a driver hid.
+    """
+
+    def __init__(
+        self,
+        *,
+        queues: int = 4,
+        cpus: int = 4,
+        seed: int | None = None,
+        manual: bool = False,
+        interrupt: str = "msix",
+        keywords: Mapping[str, object] | None = None,
+        profile: str = "default",
+        link: FrameSink | None = None,
+        link_mbps: int = _GIGABIT_TEN,
+        world: World | None = None,
+        miniport: Callable[[GuestMemory], Miniport] | None = None,
+        device: Mapping[str, Any] | None = None,
+        memory_bytes: int = 64 << 20,
+        scatter: bool = True,
+        strict_dma: bool = True,
+        strict_rss: bool = False,
+        checks_hashes: bool = True,
+        checks_data: bool = True,
+        frames_per_dpc: int = 64,
+        packet_filter: int = EVERYTHING,
+        starts: bool = True,
+    ) -> None:
+        self.world = world or World()
+        self.clock = self.world.clock
+        self.processors = Processors(cpus, seed)
+        self.memory = GuestMemory(memory_bytes)
+        parameters = {"queue_pairs": queues, "vectors": queues + 1} | dict(device or {})
+        self.device = Device(DeviceConfig(**parameters))
+        self.device.advance(self.clock.now_ns)
+        self.outgoing = Outgoing()
+        self.device.connect_link(_Timestamped(self.world, link or self.outgoing))
+        self.device.set_link(link_mbps)
+        self.controller = InterruptController(self._deliver)
+        self.system = System(
+            self.device,
+            self.memory,
+            self.controller,
+            strict_dma=strict_dma,
+            scatter=scatter,
+            seed=seed or 0,
+            delay=self.world.delay,
+        )
+        self.world.add_machine(self.device, self.processors)
+        self.ndis = Ndis(
+            self.processors,
+            self.clock,
+            pump=self.world.pump,
+            hash_oracle=hash_oracle if checks_hashes else None,
+            is_strict_rss=strict_rss,
+            verify_data=checks_data,
+        )
+        kinds = INTERRUPTS[interrupt]
+        self.miniport: Miniport = (
+            miniport(self.memory)
+            if miniport is not None
+            else Adapter(self.memory, kinds=kinds, frames_per_dpc=frames_per_dpc)
+        )
+        self.settings = read_settings({"*NumRssQueues": queues} | dict(keywords or {}), profile)
+        self.adapter = self.ndis.add_adapter(
+            self.miniport,
+            AdapterOptions(bus=self.system, settings=self.settings, on_power=PciPower(self.system).set),
+        )
+        self.protocol = CaptureProtocol(self.memory, self.processors, packet_filter=packet_filter)
+        self.injector = Injector(self.adapter)
+        self._is_closed = False
+        if starts:
+            self.start()
+        self.device.is_manual = manual
+
+    def _deliver(self, run: Callable[[int], object], cpu: int, source: Hashable) -> None:
+        """An interrupt reaches a processor, which takes it when it can."""
+
+        def service(processor: int) -> None:
+            run(processor)
+
+        self.processors.raise_interrupt(service, cpu, source)
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Initialize, bind the protocol, restart; RuntimeError with the status when the driver declines."""
+        status = self.adapter.initialize()
+        if status == NDIS_STATUS.SUCCESS:
+            self.adapter.bind(self.protocol)
+            status = self.adapter.restart()
+        if status != NDIS_STATUS.SUCCESS:
+            raise RuntimeError(f"the adapter does not start: {status!s}")
+        self.settle()
+
+    def close(self) -> None:
+        """Halt, and see that nothing is left; idempotent."""
+        if self._is_closed:
+            return
+        self.device.is_manual = False
+        try:
+            self.protocol.release()
+            self.protocol.free_injected(nbl for nbl, _ in self.injector.completed)
+            self.settle()
+            if self.adapter.state.takes_oids:
+                self.adapter.halt()
+            self.ndis.remove_adapter(self.adapter)
+            self.system.assert_no_leaks()
+            self.memory.assert_no_leaks()
+            if self.ndis.violations:
+                raise self.ndis.violations[0]
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Pull the plug: nothing is halted and nothing checked; idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.world.remove_machine(self.device, self.processors)
+        self.device.close()
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    # -- time ------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Run device, links, interrupts, DPCs and work items until nothing is under way."""
+        self.world.settle()
+
+    def advance(self, ns: int) -> None:
+        """Let virtual time pass, and everything that falls into it happen."""
+        self.world.run_for(ns)
+
+    # -- traffic ---------------------------------------------------------------------------------------------
+
+    def receive(self, *frames: bytes) -> list[RxVerdict]:
+        """Frames arrive from the link, without FCS; what the card says at its door."""
+        return [self.device.receive(frame) for frame in frames]
+
+    def send(self, *packets: bytes, **oob: Any) -> NetBufferList:
+        """Send an NBL through the protocol; keywords are those of CaptureProtocol.send."""
+        return self.protocol.send(*packets, **oob)
+
+    def inject(self, *packets: bytes, **oob: Any) -> NetBufferList:
+        """Send below the protocols, where a paused miniport is reached and nothing is checked for sense.
+
+        What comes back is in `injector.completed`.
+        """
+        nbl, _ = self.protocol.make_nbl(packets, **oob)
+        nbl.source_handle = None
+        self.injector.send(nbl)
+        return nbl
+
+    @property
+    def received(self) -> list[bytes]:
+        """The frames that the protocol was given, in its order."""
+        return [frame.data for frame in self.protocol.received]
+
+    @property
+    def transmitted(self) -> list[bytes]:
+        """The frames that left the card, where it has no other link."""
+        return self.outgoing.frames
+
+    # -- looking and asking ----------------------------------------------------------------------------
+
+    @property
+    def station(self) -> bytes:
+        """The adapter's current address."""
+        return self.adapter.oids.known.general.current_mac_address
+
+    def counters(self) -> dict[str, int]:
+        """The card's own statistics registers, by name without STAT_."""
+        stats = [each for each in BAR0.MAP if each.name.startswith("STAT_") and each.width == 64]
+        return {each.name.removeprefix("STAT_"): self.device.read64(each.offset) for each in stats}
+
+    def request(self, request: OidRequest) -> NDIS_STATUS:
+        """An OID request of the protocol."""
+        return self.protocol.request(request)
+
+    def query(self, oid: int, size: int = 1024) -> bytes:
+        """What an OID answers; AssertionError with the status when it does not."""
+        request = query(oid, size)
+        status = self.request(request)
+        assert status == NDIS_STATUS.SUCCESS, f"{request}: {status!s}"
+        return request.data
+
+    # -- configuration ---------------------------------------------------------------------------------------
+
+    def set_rss(
+        self,
+        table: tuple[int, ...] | None = None,
+        *,
+        types: int = int(RSS_TYPES),
+        key: bytes = RSS_KEY,
+        **members: Any,
+    ) -> NDIS_STATUS:
+        """Switch RSS on; by default over all processors, for IPv4, IPv6 and TCP, with the published key."""
+        spread = table or tuple(entry % len(self.processors) for entry in range(128))
+        wanted = ReceiveScaleParameters(hash_information=types | 1, table=spread, key=key, **members)
+        return self.protocol.request(set_(OID.GEN_RECEIVE_SCALE_PARAMETERS, wanted.pack()))
