@@ -32,7 +32,7 @@ check-c:
 	@echo "$(words $(C_FILES)) C files compile without a warning"
 
 tidy:
-	$(PYTHON) -m clang_tidy --quiet $(C_FILES) -- -std=c11 $(INCLUDES)
+	clang-tidy --quiet $(C_FILES) -- -std=c11 $(INCLUDES)
 
 format:
 	clang-format -i $(C_TEXT)

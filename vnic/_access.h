@@ -7,12 +7,12 @@
 
 /* What the windows of one card share. Python owns the flags; the methods only look at them. */
 struct vnic_access {
-    vnic *card;              /* NULL: closed */
-    uint8_t is_auto;         /* after an access, call settle when there is something to do */
-    uint8_t is_listening;    /* somebody takes interrupts */
-    uint8_t is_inside;       /* an observer or answer of this card is running: no access is allowed */
-    uint8_t must_settle;     /* something waits that the card does not know of: an exception, an interrupt */
-    uint32_t interrupts;     /* taken from the card, not yet dispatched */
+    vnic *card; /* NULL: closed */
+    uint8_t is_auto; /* after an access, call settle when there is something to do */
+    uint8_t is_listening; /* somebody takes interrupts */
+    uint8_t is_inside; /* an observer or answer of this card is running: no access is allowed */
+    uint8_t must_settle; /* something waits that the card does not know of: an exception, an interrupt */
+    uint32_t interrupts; /* taken from the card, not yet dispatched */
     struct vnic_interrupt interrupt[64];
     void *settle, *closed_error, *inside_error; /* Python objects */
     unsigned holds;
@@ -20,7 +20,8 @@ struct vnic_access {
 
 /* Addresses of Python objects come as integers (`id()`). settle: called without arguments; errors: two exception types,
  * for a closed card and for an access from inside. NULL: no memory. */
-struct vnic_access *vnic_access_create(vnic *card, uintptr_t settle, uintptr_t closed_error, uintptr_t inside_error);
+struct vnic_access *vnic_access_create(vnic *card, uintptr_t settle, uintptr_t closed_error,
+                                       uintptr_t inside_error);
 /* Gives up the creator's hold; windows keep theirs. */
 void vnic_access_release(struct vnic_access *access);
 /* Whether settle has something to do after an input; after a read: that can move the line, but makes no engine run.
@@ -36,12 +37,12 @@ void vnic_window_open(uintptr_t window, struct vnic_access *access, unsigned bar
 /* cdef end */
 
 struct window {
-    PyObject_HEAD
-    struct vnic_access *access; /* NULL: not opened */
+    PyObject_HEAD struct vnic_access *access; /* NULL: not opened */
     unsigned bar;
 };
 
-struct vnic_access *vnic_access_create(vnic *card, uintptr_t settle, uintptr_t closed_error, uintptr_t inside_error)
+struct vnic_access *vnic_access_create(vnic *card, uintptr_t settle, uintptr_t closed_error,
+                                       uintptr_t inside_error)
 {
     struct vnic_access *a = PyMem_Calloc(1, sizeof *a);
 
@@ -88,8 +89,9 @@ static inline struct vnic_access *window_enter(const struct window *w)
 int vnic_access_has_news(struct vnic_access *a)
 {
     if (a->is_auto && a->is_listening) {
-        a->interrupts += (uint32_t)vnic_interrupts(a->card, a->interrupt + a->interrupts,
-                                                   sizeof a->interrupt / sizeof *a->interrupt - a->interrupts);
+        a->interrupts +=
+            (uint32_t)vnic_interrupts(a->card, a->interrupt + a->interrupts,
+                                      sizeof a->interrupt / sizeof *a->interrupt - a->interrupts);
     }
     return a->must_settle || a->interrupts != 0;
 }
@@ -130,7 +132,8 @@ static inline PyObject *window_read(PyObject *self, PyObject *argument, unsigned
     return PyLong_FromUnsignedLongLong(value);
 }
 
-static inline PyObject *window_write(PyObject *self, PyObject *const *arguments, Py_ssize_t count, unsigned width)
+static inline PyObject *window_write(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
+                                     unsigned width)
 {
     const struct window *w = (const struct window *)self;
     struct vnic_access *a = window_enter(w);
@@ -146,7 +149,8 @@ static inline PyObject *window_write(PyObject *self, PyObject *const *arguments,
         return NULL;
     }
     if (width < 8 && value >> (width * 8)) {
-        return PyErr_Format(PyExc_OverflowError, "%llu does not fit in %u bits", (unsigned long long)value, width * 8);
+        return PyErr_Format(PyExc_OverflowError, "%llu does not fit in %u bits", (unsigned long long)value,
+                            width * 8);
     }
     vnic_write(a->card, w->bar, offset, width, value);
     if (vnic_access_has_work(a) && !access_settle(a)) {
@@ -155,14 +159,14 @@ static inline PyObject *window_write(PyObject *self, PyObject *const *arguments,
     return Py_NewRef(Py_None);
 }
 
-#define WINDOW_WIDTH(bits)                                                                                  \
-    static PyObject *window_read##bits(PyObject *self, PyObject *argument)                                  \
-    {                                                                                                       \
-        return window_read(self, argument, (bits) / 8);                                                     \
-    }                                                                                                       \
-    static PyObject *window_write##bits(PyObject *self, PyObject *const *arguments, Py_ssize_t count)       \
-    {                                                                                                       \
-        return window_write(self, arguments, count, (bits) / 8);                                            \
+#define WINDOW_WIDTH(bits)                                                                                   \
+    static PyObject *window_read##bits(PyObject *self, PyObject *argument)                                   \
+    {                                                                                                        \
+        return window_read(self, argument, (bits) / 8);                                                      \
+    }                                                                                                        \
+    static PyObject *window_write##bits(PyObject *self, PyObject *const *arguments, Py_ssize_t count)        \
+    {                                                                                                        \
+        return window_write(self, arguments, count, (bits) / 8);                                             \
     }
 WINDOW_WIDTH(8)
 WINDOW_WIDTH(16)
@@ -170,13 +174,13 @@ WINDOW_WIDTH(32)
 WINDOW_WIDTH(64)
 
 #define WINDOW_READ(bits) {"read" #bits, window_read##bits, METH_O, "The " #bits " bits at an offset."}
-#define WINDOW_WRITE(bits) \
+#define WINDOW_WRITE(bits)                                                                                   \
     {"write" #bits, (PyCFunction)(void (*)(void))window_write##bits, METH_FASTCALL, "Write (offset, value)."}
 
 static PyMethodDef window_methods[] = {
-    WINDOW_READ(8),  WINDOW_READ(16),  WINDOW_READ(32),  WINDOW_READ(64),
-    WINDOW_WRITE(8), WINDOW_WRITE(16), WINDOW_WRITE(32), WINDOW_WRITE(64),
-    {0},
+    WINDOW_READ(8),   WINDOW_READ(16),  WINDOW_READ(32),
+    WINDOW_READ(64),  WINDOW_WRITE(8),  WINDOW_WRITE(16),
+    WINDOW_WRITE(32), WINDOW_WRITE(64), {0},
 };
 
 static void window_drop(PyObject *self)

@@ -281,9 +281,14 @@ static bool burst_deliver(struct vnic *card, struct rx_burst *b, const struct pl
     p->rx.cached--;
     p->cq.reserved++;
     b->hashed += f->hash_type != 0;
-    receive_count(card, pair, f->bytes, f->len);
-    packet_buffer_pop(&card->rx_buffer);
     completion_write(card, pair, words);
+    if (p->cq.ring.is_running) {
+        receive_count(card, pair, f->bytes, f->len);
+    } else {
+        card_count(card, STAT(RX_DROP_RESET)); /* [RST-5] the pair stopped on this frame's completion */
+        p->rx.drops++;
+    }
+    packet_buffer_pop(&card->rx_buffer);
     b->steps++;
     b->bytes += f->len + COMPLETION_BYTES;
     return true;

@@ -1,6 +1,8 @@
 /* registers.c: the hooks of BAR0: which part of the card a register speaks to. */
 #include "nic/registers.h"
 
+#include <string.h>
+
 #include "nic/filter.h"
 #include "nic/pair.h"
 #include "nic/run.h"
@@ -23,6 +25,13 @@ static uint64_t registers_mac(const struct vnic *card)
 }
 
 /* ---- reads ---- */
+
+/* [DEV-7] Accesses to no register are guest errors too; the register file counts them. */
+static uint64_t registers_statistic(const struct vnic *card, uint32_t offset)
+{
+    uint32_t counter = (offset - REG_STAT_RX_UNICAST_FRAMES) / 8;
+    return card->state.stat[counter] + (counter == STAT(GUEST_ERRORS) ? card->regs.strays : 0);
+}
 
 static uint32_t registers_caps(const struct vnic *card, uint32_t stored)
 {
@@ -69,7 +78,7 @@ static uint32_t registers_read(void *owner, const struct reg_ref *ref, uint32_t 
     default: break;
     }
     if (ref->offset >= REG_STAT_RX_UNICAST_FRAMES && ref->offset < REG_STAT_RX_UNICAST_FRAMES + 8 * STATS) {
-        return half(card->state.stat[(ref->offset - REG_STAT_RX_UNICAST_FRAMES) / 8], ref->high);
+        return half(registers_statistic(card, ref->offset), ref->high);
     }
     if (ref->offset >= REG_QP_RX_BASE && ref->index < card->config.queue_pairs) {
         return pair_read(card, ref->index, ref, stored);
@@ -81,8 +90,9 @@ static uint32_t registers_read(void *owner, const struct reg_ref *ref, uint32_t 
 
 static void registers_clear_statistics(struct vnic *card, uint32_t pulses)
 {
-    for (unsigned i = 0; i < STATS && pulses & STAT_CTRL_CLEAR_MASK; i++) {
-        card->state.stat[i] = 0;
+    if (pulses & STAT_CTRL_CLEAR_MASK) {
+        memset(card->state.stat, 0, sizeof card->state.stat);
+        card->regs.strays = 0;
     }
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vnic.gen.registers import BAR0
+from vnic.miniport import Adapter
 from vnic.ndis.attributes import PnpEvent, ShutdownAction
 from vnic.ndis.oid import OID
 from vnic.ndis.oid_request import set_
@@ -43,6 +44,7 @@ def works(bench: Bench) -> None:
     assert bench.transmitted == [plain_frame(99, 1)]
 
 
+@pytest.mark.requirement("PROG-21")
 @pytest.mark.parametrize("interrupt", LEVELS)
 def test_bring_up_and_halt_again_and_again(interrupt: str) -> None:
     with Bench(interrupt=interrupt) as bench:
@@ -99,7 +101,7 @@ def test_sends_that_wait_when_the_miniport_is_paused_end_paused() -> None:
 
 
 @pytest.mark.parametrize("interrupt", LEVELS)
-@pytest.mark.requirement("RST-3")
+@pytest.mark.requirement("PROG-23")
 def test_reset_under_traffic_ends_every_send_and_the_card_works_as_configured(interrupt: str) -> None:
     with Bench(interrupt=interrupt, keywords=SMALL, strict_rss=True) as bench:
         assert bench.set_rss((3, 1)) == OK
@@ -151,6 +153,7 @@ def test_a_card_that_stops_sending_is_reset_by_the_hang_check() -> None:
         works(bench)
 
 
+@pytest.mark.requirement("PROG-16", "PROG-22")
 @pytest.mark.parametrize("interrupt", LEVELS)
 @pytest.mark.parametrize("doorbell", ["QP_RX_TAIL", "QP_TX_TAIL", "QP_CQ_TAIL"])
 def test_a_ring_that_stopped_is_started_again(interrupt: str, doorbell: str) -> None:
@@ -161,6 +164,7 @@ def test_a_ring_that_stopped_is_started_again(interrupt: str, doorbell: str) -> 
         works(bench)
 
 
+@pytest.mark.requirement("PROG-24")
 @pytest.mark.parametrize("interrupt", LEVELS)
 def test_low_power_and_back(interrupt: str) -> None:
     with Bench(interrupt=interrupt, strict_rss=True) as bench:
@@ -181,6 +185,45 @@ def test_low_power_and_back(interrupt: str) -> None:
         assert {frame.cpu for frame in bench.protocol.received} == {2, 3}
 
 
+def test_in_low_power_the_last_statistics_are_known_and_nothing_can_be_set() -> None:
+    with Bench() as bench:
+        bench.receive(plain_frame(100))
+        bench.settle()
+        assert bench.adapter.set_power(DevicePowerState.D3) == OK
+        assert int.from_bytes(bench.query(OID.GEN_RCV_OK, 8), "little") == 1
+        assert bench.request(set_(OID.GEN_VLAN_ID, bytes(4))) == NDIS_STATUS.LOW_POWER_STATE
+        assert bench.adapter.set_power(DevicePowerState.D0) == OK
+        assert bench.request(set_(OID.GEN_VLAN_ID, bytes(4))) == OK
+        works(bench)
+
+
+def test_a_link_that_went_down_in_low_power_is_reported_at_d0() -> None:
+    with Bench() as bench:
+        bench.adapter.set_power(DevicePowerState.D3)
+        bench.device.set_link(0)
+        bench.adapter.set_power(DevicePowerState.D0)
+        bench.settle()
+        assert bench.adapter.link_state.connect is MediaConnectState.DISCONNECTED
+
+
+def test_halt_in_low_power() -> None:
+    with Bench() as bench:
+        bench.adapter.set_power(DevicePowerState.D3)
+        bench.adapter.halt()
+        assert bench.adapter.state is AdapterState.HALTED
+
+
+def test_a_line_interrupt_of_another_device_is_not_claimed() -> None:
+    with Bench(interrupt="line") as bench:
+        assert isinstance(bench.miniport, Adapter)
+        interrupts = bench.miniport.card.interrupts
+        assert not interrupts.service(0).is_claimed
+        bench.device.remove()
+        assert not interrupts.service(0).is_claimed, "all ones are no cause"
+        bench.adapter.surprise_remove()
+
+
+@pytest.mark.requirement("PROG-25", "RST-9")
 @pytest.mark.parametrize("interrupt", LEVELS)
 def test_surprise_removal_under_traffic(interrupt: str) -> None:
     with Bench(interrupt=interrupt, keywords=SMALL) as bench:
@@ -217,6 +260,7 @@ def test_shutdown_leaves_the_card_as_after_a_reset() -> None:
         bench.abandon()
 
 
+@pytest.mark.requirement("PROG-16")
 def test_link_changes_are_indicated_with_speed() -> None:
     with Bench() as bench:
         bench.device.set_link(0)

@@ -175,8 +175,9 @@ def answer(frame: Frame) -> Handed | None:
     body = frame.payload
     if frame.ethertype == packet.ETHERTYPE_ARP and frame.data[20:22] == b"\0\1":
         reply = packet.arp(CARD[4], KERNEL[4], operation=2, source_mac=CARD_MAC, target_mac=KERNEL_MAC)
-        ends = {"source": CARD_MAC, "destination": KERNEL_MAC}
-        return Handed(packet.ethernet(reply, ethertype=packet.ETHERTYPE_ARP, **ends))
+        return Handed(
+            packet.ethernet(reply, ethertype=packet.ETHERTYPE_ARP, source=CARD_MAC, destination=KERNEL_MAC)
+        )
     if frame.proto == packet.ICMP and body[:1] == b"\x08":
         return four.ip(packet.ICMP, packet.icmp(0, 0, body[4:]))
     if frame.proto == packet.ICMPV6 and body[:1] == b"\x80":
@@ -214,7 +215,7 @@ class Plugged:
         self.tap = Tap("tap0", netns=namespace, vnet_hdr=vnet_hdr or offloads, offloads=offloads)
         namespace.sysctl("net.ipv4.tcp_congestion_control", "reno")
         namespace.bring_up("tap0", [f"{KERNEL[4]}/24", f"{KERNEL[6]}/64"], mac=KERNEL_MAC.hex(":"), mtu=mtu)
-        defaults = {"device": {"mac": CARD_MAC}, "packet_filter": FILTER}
+        defaults: dict[str, Any] = {"device": {"mac": CARD_MAC}, "packet_filter": FILTER}
         self.bench = Bench(link=self, **defaults | bench)
         assert self.bench.request(set_(OID.O802_3_MULTICAST_LIST, SOLICITED)) == NDIS_STATUS.SUCCESS
         assert self.bench.set_rss(types=ALL_TYPES) == NDIS_STATUS.SUCCESS

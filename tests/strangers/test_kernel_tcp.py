@@ -301,7 +301,6 @@ def test_frames_of_the_kernels_tcp_are_received_right(
         assert max(len(frame) for frame in plugged.arrived) == 1514
         assert (plugged.tap.statistics.large_sends > 5) == eased
         assert plugged.bench.counters()["RX_L4_CSUM_BAD"] == 0
-        assert plugged.kernel("Tcp")["RetransSegs"] == 0
 
 
 @pytest.mark.requirement("RX-7")
@@ -330,13 +329,17 @@ def test_jumbo_frames_of_the_kernel_and_to_it(
 ) -> None:
     down, up = noise(400_000), noise(600_000)
     keywords = {"*JumboPacket": 9014, "*HeaderDataSplit": int(split)}
-    with plug(mtu=9000, keywords=keywords) as plugged:
+    sent: list[int] = []
+
+    def spy(frame: bytes) -> bytes:
+        sent.append(len(frame))
+        return frame
+
+    with plug(mtu=9000, keywords=keywords, spoil_out=spy) as plugged:
         with connected(plugged, route, version, up=up, down=down) as (server, client):
             assert client.received == down
             assert server.received == up
-        assert max(len(frame) for frame in plugged.arrived) == 9014
+        assert max(sent) == max(len(frame) for frame in plugged.arrived) == 9014
         for received, frame in plugged.seen:
             check(received, frame, is_split=split)
         assert plugged.kernel("Tcp")["InCsumErrors"] == 0
-        counters = plugged.bench.counters()
-        assert counters["TX_LSO_SEGMENTS"] <= counters["TX_LSO_SENDS"] + len(up) // 8900 + 1

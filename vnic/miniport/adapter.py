@@ -80,6 +80,16 @@ class Adapter(Miniport):
         assert self._handle is not None
         return self._handle
 
+    # -- MiniportSetOptions, MiniportDriverUnload --------------------------------------------------------
+
+    def set_options(self) -> NDIS_STATUS:
+        """MiniportSetOptions: this driver registers no optional handlers."""
+        return _SUCCESS
+
+    def driver_unload(self) -> None:
+        """MiniportDriverUnload: with the last adapter halted nothing of the driver is left."""
+        assert self._card is None
+
     # -- MiniportInitializeEx, MiniportHaltEx ------------------------------------------------------------
 
     def initialize_ex(self, handle: MiniportHandle, parameters: InitParameters) -> NDIS_STATUS:
@@ -137,21 +147,13 @@ class Adapter(Miniport):
             with queue.lock:
                 done = queue.transmit.abort_waiting(NDIS_STATUS.PAUSED)
             self._complete_sends(done)
-        if self._has_outstanding():
+        if self.card.has_nbls:
             self._is_pause_pending = True
             return NDIS_STATUS.PENDING
         return _SUCCESS
 
-    def _has_outstanding(self) -> bool:
-        return self.sends_outstanding > 0 or any(queue.receive.indicated for queue in self.card.queues)
-
-    @property
-    def sends_outstanding(self) -> int:
-        """Packets that the protocols wait for."""
-        return sum(queue.transmit.outstanding for queue in self.card.queues)
-
     def _check_pause(self) -> None:
-        if self._is_pause_pending and not self._has_outstanding() and not self._is_busy():
+        if self._is_pause_pending and not self.card.has_nbls and not self._is_busy():
             self._is_pause_pending = False
             self.handle.m_pause_complete()
 
@@ -178,7 +180,8 @@ class Adapter(Miniport):
             return
         tagging = self.card.tagging
         sends = [Send(nbl, SendOffload.of(nbl, tagging)) for nbl in nbls]
-        self._complete_sends(self._transmit_queue().submit(sends))
+        queue = self.card.queue_of(self.handle.processors.current)
+        self._complete_sends(queue.submit(sends))
 
     def _refusal(self) -> NDIS_STATUS | None:
         """Why nothing can be sent now."""
@@ -194,12 +197,6 @@ class Adapter(Miniport):
         for nbl in nbls:
             nbl.status = status
         self._complete_sends(nbls)
-
-    def _transmit_queue(self) -> QueuePair:
-        """The queue that this processor serves; else one chosen by its number."""
-        current = self.handle.processors.current
-        queues = self.card.queues
-        return next((queue for queue in queues if queue.cpu == current), queues[current % len(queues)])
 
     def _complete_sends(self, nbls: list[NetBufferList]) -> None:
         if nbls:
@@ -298,23 +295,14 @@ class Adapter(Miniport):
             return
         registers.write(BAR0.GLB_EVENT, events)
         if events & GlbEvent.RING:
-            self._restart_failed_queues()
+            self._complete_sends(self.card.restart_failed_queues(NDIS_STATUS.FAILURE))
         if events & GlbEvent.LINK:
-            news = self.card.link.news(self.handle)
-            if news is not None:
-                self.handle.m_indicate_status_ex(news)
+            self._report_link()
 
-    def _restart_failed_queues(self) -> None:
-        """Reset and start again each pair of which a ring stopped; what it had to send is lost."""
-        for queue in self.card.queues:
-            done: list[NetBufferList] = []
-            with queue.lock:
-                if queue.ring_error() is not RingError.NONE:
-                    try:
-                        done = queue.restart(NDIS_STATUS.FAILURE)
-                    except RingFault:
-                        done = queue.forget(NDIS_STATUS.FAILURE)
-            self._complete_sends(done)
+    def _report_link(self) -> None:
+        news = self.card.link.news(self.handle)
+        if news is not None:
+            self.handle.m_indicate_status_ex(news)
 
     # -- OIDs --------------------------------------------------------------------------------------------
 
@@ -322,6 +310,8 @@ class Adapter(Miniport):
         """MiniportOidRequest: always complete on return."""
         if self.is_removed:
             return NDIS_STATUS.ADAPTER_REMOVED
+        if self.is_low_power and oids.needs_power(request):
+            return NDIS_STATUS.LOW_POWER_STATE
         return oids.answer(self, request)
 
     def cancel_oid_request(self, request_id: int) -> None:
@@ -348,6 +338,7 @@ class Adapter(Miniport):
         reset_device(self.card.registers)
         self.card.program()
         self.is_low_power = False
+        self._report_link()
 
     # -- trouble -----------------------------------------------------------------------------------------
 
@@ -362,9 +353,8 @@ class Adapter(Miniport):
         for queue in queues:
             if queue.has_news:  # an interrupt may have been lost; a DPC too many does no harm
                 self.card.interrupts.queue_again(0, queue)
-        is_stopped = any(queue.ring_error() is not RingError.NONE for queue in queues)
-        stuck = [queue.is_stuck() for queue in queues]
-        return is_stopped or any(stuck)
+        stuck = [queue.is_stuck() or queue.ring_error() is not RingError.NONE for queue in queues]
+        return any(stuck)
 
     def reset_ex(self) -> ResetResult:
         """MiniportResetEx: device reset; all settings are restored from the driver's own records."""
@@ -382,6 +372,7 @@ class Adapter(Miniport):
         self.is_resetting = False
         self._complete_sends(done)
         self._check_pause()
+        self._report_link()
         return ResetResult(status)
 
     def device_pnp_event_notify(self, event: PnpEvent) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vnic.gen.enums import RingError
 from vnic.gen.registers import BAR0, GlbFeatures, MacRxCtrl, MacTxCtrl
 from vnic.host.bus import Bus, VectorKinds
 from vnic.miniport.bringup import bring_up, reset_device
@@ -151,6 +152,37 @@ class Card:
         self.filter.options = options
         self.filter.write_control()
 
+    # -- while it runs -----------------------------------------------------------------------------------
+
+    def queue_of(self, processor: int) -> QueuePair:
+        """The queue to send on: that which this processor serves, else one chosen by its number."""
+        queues = self.queues
+        return next((queue for queue in queues if queue.cpu == processor), queues[processor % len(queues)])
+
+    @property
+    def packets_outstanding(self) -> int:
+        """Packets that protocols wait for."""
+        return sum(queue.transmit.outstanding for queue in self.queues)
+
+    @property
+    def has_nbls(self) -> bool:
+        """Whether sends are with the miniport, or received NBLs with protocols."""
+        return self.packets_outstanding > 0 or any(queue.receive.indicated for queue in self.queues)
+
+    def restart_failed_queues(self, status: NDIS_STATUS) -> list[NetBufferList]:
+        """Reset and start again each pair of which a ring stopped; the sends that were lost. [PROG-22]"""
+        done: list[NetBufferList] = []
+        for queue in self.queues:
+            with queue.lock:
+                if queue.ring_error() is not RingError.NONE:
+                    try:
+                        done += queue.restart(status)
+                    except RingFault:
+                        done += queue.forget(status)
+        return done
+
+    # -- and to its end ----------------------------------------------------------------------------------
+
     def stop(self, status: NDIS_STATUS) -> list[NetBufferList]:
         """Device reset: nothing moves afterwards. The sends that end by it, with `status`."""
         self.interrupts.quiet()
@@ -167,11 +199,14 @@ class Card:
         return done
 
     def close(self) -> None:
-        """Stop, disconnect and give everything back; the card is as before bring-up."""
-        reset_device(self.registers)
+        """Stop, disconnect and give everything back; the card is as before bring-up. [PROG-21]"""
+        self.filter.open(False)
+        for queue in self.queues:
+            queue.stop()
         if self._interrupts is not None:
             self._interrupts.quiet()
             self._interrupts.deregister()
+        reset_device(self.registers)
         self.bus.set_master(False)
         for queue in self.queues:
             queue.free()

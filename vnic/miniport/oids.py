@@ -84,7 +84,7 @@ _QUERIES: dict[int, Query] = {
     OID.GEN_INTERRUPT_MODERATION: _moderation,
     OID.GEN_VLAN_ID: lambda adapter: _ulong(adapter.card.filter.vlan_id),
     OID.GEN_STATISTICS: lambda adapter: adapter.card.statistics.info().pack(),
-    OID.GEN_TRANSMIT_QUEUE_LENGTH: lambda adapter: _ulong(adapter.sends_outstanding),
+    OID.GEN_TRANSMIT_QUEUE_LENGTH: lambda adapter: _ulong(adapter.card.packets_outstanding),
     OID.GEN_RCV_CRC_ERROR: _none_counted,
     OID.O802_3_RCV_ERROR_ALIGNMENT: _none_counted,
     OID.O802_3_XMIT_ONE_COLLISION: _none_counted,
@@ -192,6 +192,11 @@ _SETS: dict[int, tuple[int, Set]] = {
 
 def _check_power(data: bytes) -> None:
     DevicePowerState.parse(data)
+
+
+def needs_power(request: OidRequest) -> bool:
+    """Whether the card must be in D0 for a request: every set but that of power writes registers."""
+    return not request.is_query and request.oid not in (OID.PNP_SET_POWER, OID.PNP_QUERY_POWER)
 
 
 def supported_oids(adapter: Adapter) -> tuple[int, ...]:

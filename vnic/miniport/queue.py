@@ -117,6 +117,11 @@ class QueuePair:
             raise RingFault(f"queue {i} does not start: {error.name}")
         self._refill()
 
+    def stop(self) -> None:
+        """Stop the rings: the card uses no memory of the pair afterwards."""
+        for register in (BAR0.QP_RX_CTRL, BAR0.QP_TX_CTRL, BAR0.QP_CQ_CTRL):
+            self._registers.write(register, 0, self.index)
+
     def ring_error(self) -> RingError:
         """Why one of the rings stopped; NONE while all run. A card that is gone shows as NO_CQ."""
         for register in (BAR0.QP_CQ_STATUS, BAR0.QP_RX_STATUS, BAR0.QP_TX_STATUS):
