@@ -53,7 +53,7 @@ def flavour() -> str:
 
 def compile_flags() -> list[str]:
     """Flags of the compiler."""
-    flags = [*FLAGS, *(SANITIZE + SANITIZE_COMPILE if is_asked("VNIC_SANITIZE") else ["-O2"])]
+    flags = [*FLAGS, *(SANITIZE + SANITIZE_COMPILE if is_asked("VNIC_SANITIZE") else ["-O3"])]
     return [*flags, "--coverage", "-fprofile-update=atomic"] if is_asked("VNIC_COVERAGE") else flags
 
 

@@ -1,7 +1,7 @@
 /* api.c: the public calls: each is an input or an output of the card, observed and handed on. */
 #include <string.h>
 
-#include "nic/card.h"
+#include "nic/access.h"
 #include "nic/filter.h"
 #include "nic/receive.h"
 #include "nic/run.h"
@@ -37,7 +37,7 @@ static void api_emit(struct vnic *card, struct vnic_event event)
 
 uint64_t vnic_read(vnic *card, unsigned bar, uint64_t offset, unsigned width)
 {
-    return pci_bar_read(&card->pci, bar, offset, width);
+    return access_read(card, bar, offset, width);
 }
 
 void vnic_write(vnic *card, unsigned bar, uint64_t offset, unsigned width, uint64_t value)

@@ -1,5 +1,5 @@
 /* batch.c: a list of operations on a card, run in one call: for tests, fuzzers and fast register access. */
-#include "nic/card.h"
+#include "nic/access.h"
 #include "nic/run.h"
 
 #define DRAIN_CHUNK 32u
@@ -54,8 +54,8 @@ size_t vnic_batch(vnic *card, struct vnic_op *ops, size_t count, const uint8_t *
     for (size_t i = 0; i < count; i++) {
         struct vnic_op *op = &ops[i];
         switch ((enum vnic_op_code)op->code) {
-        case VNIC_OP_READ: op->value = vnic_read(card, op->index, op->addr, op->width); break;
-        case VNIC_OP_WRITE: vnic_write(card, op->index, op->addr, op->width, op->value); break;
+        case VNIC_OP_READ: op->value = access_read(card, op->index, op->addr, op->width); break;
+        case VNIC_OP_WRITE: pci_bar_write(&card->pci, op->index, op->addr, op->width, op->value); break;
         case VNIC_OP_CFG_READ: op->value = vnic_cfg_read(card, (uint32_t)op->addr, op->width); break;
         case VNIC_OP_CFG_WRITE: vnic_cfg_write(card, (uint32_t)op->addr, op->width, (uint32_t)op->value); break;
         case VNIC_OP_RUN: op->value = batch_run(card, op); break;

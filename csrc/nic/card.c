@@ -130,5 +130,6 @@ size_t vnic_footprint(const vnic *card)
     for (unsigned i = 0; i < 2; i++) {
         buffers += both[i]->size + PACKET_TAILROOM + both[i]->size / PACKET_SLOT * sizeof(struct packet);
     }
-    return sizeof *card + buffers + vnic_bar0_map.size + card_stage_bytes(card) + TEST_CHUNK + pci_footprint(&card->pci);
+    return sizeof *card + buffers + regfile_bytes(&vnic_bar0_map) + card_stage_bytes(card) + TEST_CHUNK +
+           pci_footprint(&card->pci);
 }

@@ -44,7 +44,7 @@ static void transmit_pass_turn(struct vnic *card)
 
 /* [TX-14] Deficit round robin: in its turn a ring gets a quantum and sends while it has credit. A ring without work
  * keeps a debt but no credit. Somebody has work when this is called, so it ends: each round pays a quantum off a debt. */
-static unsigned transmit_pick(struct vnic *card)
+unsigned transmit_pick(struct vnic *card)
 {
     for (;;) {
         unsigned pair = card->state.tx_turn;
@@ -101,13 +101,15 @@ uint64_t transmit_next_bytes(const struct vnic *card)
 
 static void transmit_count_ends(struct tx_ring *tx, uint32_t from, uint32_t n)
 {
+    uint32_t ends = 0;
     for (uint32_t i = 0; i < n; i++) {
-        tx->ends += transmit_is_end(tx->desc[(from + i) % TX_CACHE]);
+        ends += transmit_is_end(tx->desc[(from + i) % TX_CACHE]);
     }
+    tx->ends += ends;
 }
 
 /* One DMA: the next descriptors, up to the end of the ring and of the cache. */
-static uint64_t transmit_fetch(struct vnic *card, unsigned pair)
+uint64_t transmit_fetch(struct vnic *card, unsigned pair)
 {
     struct tx_ring *tx = &card->state.pair[pair].tx;
     uint32_t at = tx->ring.head + tx->cached;

@@ -12,6 +12,11 @@ static inline bool transmit_is_end(const uint64_t desc[])
 }
 
 bool transmit_is_runnable(const struct vnic *card);
+/* The ring of the next step, its turn opened; no frame is being built, and somebody has work. Asked again before that
+ * step, the answer is the same. */
+unsigned transmit_pick(struct vnic *card);
+/* The step that reads descriptors; bytes moved. */
+uint64_t transmit_fetch(struct vnic *card, unsigned pair);
 uint64_t transmit_next_bytes(const struct vnic *card);
 uint64_t transmit_step(struct vnic *card);
 

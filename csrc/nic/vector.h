@@ -4,13 +4,18 @@
 
 #include "nic/card.h"
 
-/* A cause of the vector; one that the card lacks is nobody's. */
-static inline void vector_cause(struct vnic *card, unsigned vector)
+/* Causes of the vector; those of one that the card lacks are nobody's. */
+static inline void vector_causes(struct vnic *card, unsigned vector, uint32_t count)
 {
-    if (vector < card->config.vectors) {
-        card->state.vector[vector].causes++;
+    if (vector < card->config.vectors && count > 0) {
+        card->state.vector[vector].causes += count;
         card->state.vector_pending |= 1ull << vector;
     }
+}
+
+static inline void vector_cause(struct vnic *card, unsigned vector)
+{
+    vector_causes(card, vector, 1);
 }
 
 /* Vectors that could be raised now. */

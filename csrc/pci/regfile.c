@@ -55,7 +55,9 @@ static uint32_t regfile_read_word(struct regfile *r, uint64_t offset, uint32_t e
     if (word->hooks & REG_HOOK_READ) {
         value = r->ops->on_read(r->owner, &ref, value, enabled);
     }
-    *stored &= ~(word->rc & enabled);
+    if (word->rc != 0) {
+        *stored &= ~(word->rc & enabled);
+    }
     return value & word->ro & enabled;
 }
 
@@ -142,13 +144,25 @@ void regfile_write(struct regfile *r, uint64_t offset, unsigned width, uint64_t 
     regfile_write_any(r, offset, width, value);
 }
 
+static void regfile_find_plain(const struct reg_map *map, uint32_t plain[])
+{
+    for (uint32_t offset = 0; offset < map->size; offset += 4) {
+        struct reg_ref ref;
+        const struct reg_word *word = regfile_find(map, offset, &ref);
+        const bool is_plain = word != NULL && word->rc == 0 && (word->hooks & REG_HOOK_READ) == 0;
+        plain[offset / 4] = is_plain ? word->ro : 0;
+    }
+}
+
 int regfile_create(struct regfile *r, const struct reg_map *map, const struct regfile_ops *ops, void *owner)
 {
     *r = (struct regfile){.map = map, .ops = ops, .owner = owner};
-    r->word = calloc(map->size / 4, sizeof(*r->word));
+    r->word = calloc(1, regfile_bytes(map));
     if (r->word == NULL) {
         return VNIC_ENOMEM;
     }
+    regfile_find_plain(map, r->word + map->size / 4);
+    r->plain = r->word + map->size / 4;
     regfile_reset(r, false);
     return VNIC_OK;
 }
@@ -157,6 +171,7 @@ void regfile_destroy(struct regfile *r)
 {
     free(r->word);
     r->word = NULL;
+    r->plain = NULL;
 }
 
 static void regfile_reset_words(struct regfile *r, const struct reg_span *span, uint32_t index, bool keep)

@@ -3,6 +3,7 @@
 #define VNIC_PCI_REGFILE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/archive.h"
@@ -30,11 +31,18 @@ struct regfile_ops {
 struct regfile {
     const struct reg_map *map;
     uint32_t *word; /* map->size / 4 words, by offset */
+    const uint32_t *plain; /* likewise: the bits that read back, where a read asks no hook and clears nothing; or 0 */
     const struct regfile_ops *ops;
     void *owner;
     uint64_t strays; /* accesses to words that are no register */
     bool has_identity; /* the owner sets bits that no access changes, and checks them when they are loaded */
 };
+
+/* Bytes that a file of this map allocates. */
+static inline size_t regfile_bytes(const struct reg_map *map)
+{
+    return 2 * (size_t)map->size;
+}
 
 int regfile_create(struct regfile *r, const struct reg_map *map, const struct regfile_ops *ops, void *owner);
 void regfile_destroy(struct regfile *r);
@@ -61,6 +69,16 @@ static inline uint64_t regfile_get64(const struct regfile *r, uint32_t offset)
 static inline void regfile_set(struct regfile *r, uint32_t offset, uint32_t value)
 {
     r->word[offset / 4] = value;
+}
+
+/* An aligned word whose read has no effect and asks nobody; false: regfile_read() says. */
+static inline bool regfile_read_plain(const struct regfile *r, uint64_t offset, uint64_t *value)
+{
+    if (offset >= r->map->size || offset % 4 != 0 || r->plain[offset / 4] == 0) {
+        return false;
+    }
+    *value = r->word[offset / 4] & r->plain[offset / 4];
+    return true;
 }
 
 /* Bits of a word that read back and that no access changes; 0 where there is no register. */

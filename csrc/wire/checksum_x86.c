@@ -34,6 +34,12 @@ INLINE uint64_t shortfall(size_t len)
     return (uint64_t)(len / 2) << SHORTFALL_BITS;
 }
 
+/* Where a copy goes on; without one there is no destination, and nothing may be added to it. */
+INLINE uint8_t *ahead(uint8_t *dst, size_t n, bool is_copy)
+{
+    return is_copy ? dst + n : dst;
+}
+
 TARGET_AVX2 INLINE __m256i step32(__m256i sum, uint8_t *dst, const uint8_t *src, bool is_copy)
 {
     const __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)src);
@@ -62,13 +68,13 @@ TARGET_AVX2 INLINE uint64_t run_avx2(uint8_t *dst, const uint8_t *src, size_t le
     size_t at = 0;
 
     for (; at + 128 <= len; at += 128) {
-        sum0 = step32(sum0, dst + at, src + at, is_copy);
-        sum1 = step32(sum1, dst + at + 32, src + at + 32, is_copy);
-        sum0 = step32(sum0, dst + at + 64, src + at + 64, is_copy);
-        sum1 = step32(sum1, dst + at + 96, src + at + 96, is_copy);
+        sum0 = step32(sum0, ahead(dst, at, is_copy), src + at, is_copy);
+        sum1 = step32(sum1, ahead(dst, at + 32, is_copy), src + at + 32, is_copy);
+        sum0 = step32(sum0, ahead(dst, at + 64, is_copy), src + at + 64, is_copy);
+        sum1 = step32(sum1, ahead(dst, at + 96, is_copy), src + at + 96, is_copy);
     }
     for (; at < len; at += 32) {
-        sum0 = step32(sum0, dst + at, src + at, is_copy);
+        sum0 = step32(sum0, ahead(dst, at, is_copy), src + at, is_copy);
     }
     return shortfall(len) + (uint64_t)(int64_t)sum_lanes(_mm256_add_epi32(sum0, sum1));
 }
@@ -80,7 +86,7 @@ TARGET_AVX2 INLINE uint64_t all_avx2(uint64_t acc, uint8_t *dst, const uint8_t *
 
         acc += run_avx2(dst, src, run, is_copy);
         src += run;
-        dst += is_copy ? run : 0;
+        dst = ahead(dst, run, is_copy);
         len -= run;
     }
     if (len == 0) {
@@ -138,13 +144,13 @@ TARGET_AVX512 INLINE uint64_t run_avx512(uint8_t *dst, const uint8_t *src, size_
     size_t at = 0;
 
     for (; at + 256 <= len; at += 256) {
-        sum0 = step64(sum0, dst + at, src + at, is_copy);
-        sum1 = step64(sum1, dst + at + 64, src + at + 64, is_copy);
-        sum0 = step64(sum0, dst + at + 128, src + at + 128, is_copy);
-        sum1 = step64(sum1, dst + at + 192, src + at + 192, is_copy);
+        sum0 = step64(sum0, ahead(dst, at, is_copy), src + at, is_copy);
+        sum1 = step64(sum1, ahead(dst, at + 64, is_copy), src + at + 64, is_copy);
+        sum0 = step64(sum0, ahead(dst, at + 128, is_copy), src + at + 128, is_copy);
+        sum1 = step64(sum1, ahead(dst, at + 192, is_copy), src + at + 192, is_copy);
     }
     for (; at + 64 <= len; at += 64) {
-        sum1 = step64(sum1, dst + at, src + at, is_copy);
+        sum1 = step64(sum1, ahead(dst, at, is_copy), src + at, is_copy);
     }
     if (at < len) {
         sum0 = tail64(sum0, dst, src, len, is_copy);
@@ -162,7 +168,7 @@ TARGET_AVX512 INLINE uint64_t all_avx512(uint64_t acc, uint8_t *dst, const uint8
     while (len > RUN_MAX) {
         acc += run_avx512(dst, src, RUN_MAX - 64, is_copy);
         src += RUN_MAX - 64;
-        dst += is_copy ? RUN_MAX - 64 : 0;
+        dst = ahead(dst, RUN_MAX - 64, is_copy);
         len -= RUN_MAX - 64;
     }
     return acc + run_avx512(dst, src, len, is_copy);

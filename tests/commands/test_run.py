@@ -98,7 +98,7 @@ def test_pcap_of_either_order_and_resolution(
 ) -> None:
     path = tmp_path / "some.pcap"
     with open_capture(SHIPPED) as capture, path.open("wb") as stream:
-        writer = PcapWriter(stream, order=order, nanoseconds=nanoseconds)  # type: ignore[arg-type]
+        writer = PcapWriter(stream, order=order, nanoseconds=nanoseconds)
         for frame, _ in zip(capture, range(40), strict=False):
             writer.packet(frame.time_ns, frame.data)
     assert run_json(capsys, str(path))["delivered"] == 40
@@ -166,9 +166,10 @@ def test_frames_that_do_not_fit_are_dropped_with_a_reason(
     assert figures["drops"] == {"runt": 1, "oversize": 1}
 
 
-def test_the_table_has_bars_and_a_verdict() -> None:
+def test_the_table_has_bars_and_a_verdict(python_environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "vnic", "run"]
     done = subprocess.run(
-        [sys.executable, "-m", "vnic", "run"], capture_output=True, text=True, timeout=60, check=True
+        command, capture_output=True, text=True, timeout=60, check=True, env=python_environment
     )
     assert "Queues" in done.stdout and "####" in done.stdout
     assert "1,316 of 1,316 frames indicated byte for byte" in done.stdout

@@ -12,6 +12,7 @@ from vnic.device import Device
 from vnic.fault import Fault
 from vnic.gen.enums import BlockType
 from vnic.gen.registers import BAR0
+from vnic.host.interrupts import Irq
 from vnic.host.memory import GuestMemory
 from vnic.host.system import System
 from vnic.miniport.bringup import BringUpError, bring_up
@@ -138,6 +139,7 @@ def test_dma_that_does_not_work_is_noticed(site: FaultSite, action: FaultAction)
     with pytest.raises(BringUpError) as caught:
         bring_up(system)
     assert caught.value.status == NDIS_STATUS.DEVICE_FAILED
+    assert not device.config_read(4) & 6, "a card that is not used is disabled"
     system.assert_no_leaks()
 
 
@@ -207,3 +209,21 @@ def test_queues_by_card_and_processors(queues: int, cpus: int, wanted: int) -> N
 def test_the_best_interrupt_on_offer_is_taken() -> None:
     with Bench(interrupt="any") as bench:
         assert bench.system.vector_kind.name == "MSIX"
+
+
+def test_a_shared_line_that_another_device_asserts_during_registration_is_not_ours() -> None:
+    with Bench(interrupt="line", starts=False) as bench:
+        claims: list[int] = []
+
+        def other(vector: int) -> bool:
+            claims.append(vector)
+            bench.system.line.drive("other", False)
+            return True
+
+        bench.system.line.connect(Irq(99, handler=other))
+        bench.processors.raise_interrupt(lambda cpu: bench.system.line.drive("other", True), 0)
+        bench.start()
+        bench.receive(tcp_frame(b"x"))
+        bench.settle()
+        assert claims
+        assert bench.received == [tcp_frame(b"x")]

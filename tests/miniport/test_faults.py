@@ -6,8 +6,11 @@ import pytest
 
 from vnic.abi import DmaPurpose, FaultAction, FaultSite
 from vnic.fault import Fault
+from vnic.gen.model import Register
+from vnic.gen.registers import BAR0
 from vnic.miniport.ring import CompletionRing
 from vnic.ndis.oid import OID
+from vnic.ndis.status import NDIS_STATUS
 from vnic.testbench import Bench
 from vnic.testbench.frames import plain_frame, tcp_frame
 
@@ -128,3 +131,71 @@ def test_generations_alternate_with_each_pass() -> None:
             assert ring.tail_to_announce() == done % 8
             assert ring.tail_to_announce() is None
         ring.free()
+
+
+def dropped_write(register: Register) -> Fault:
+    """The next write to a register is lost."""
+    return Fault(
+        site=FaultSite.MMIO_WRITE,
+        action=FaultAction.DROP,
+        index=0,
+        first=register.offset,
+        last=register.offset,
+    )
+
+
+@pytest.mark.parametrize("register", [BAR0.QP_CQ_CTRL, BAR0.QP_RX_CTRL, BAR0.QP_TX_CTRL])
+def test_a_ring_that_does_not_start_fails_initialization(register: Register) -> None:
+    with Bench(queues=1, cpus=1, starts=False) as bench:
+        bench.device.arm(dropped_write(register))
+        assert bench.adapter.initialize() == NDIS_STATUS.DEVICE_FAILED
+        bench.system.assert_no_leaks()
+        assert bench.adapter.initialize() == NDIS_STATUS.SUCCESS
+
+
+def test_a_queue_that_does_not_start_again_is_left_to_the_hang_check() -> None:
+    with Bench(queues=1, cpus=1) as bench:
+        bench.device.arm(dropped_write(BAR0.QP_TX_CTRL))
+        bench.device.write32(BAR0.QP_RX_TAIL.offset, 0xFFFF)
+        bench.settle()
+        bench.advance(3_000_000_000)
+        assert resets(bench) == 1
+        works(bench)
+
+
+@pytest.mark.requirement("INV-52")
+def test_a_configuration_that_the_card_refuses_leaves_the_old_one() -> None:
+    corrupt = Fault(
+        site=FaultSite.MMIO_WRITE,
+        action=FaultAction.CORRUPT,
+        first=BAR0.RSS_CTRL.offset,
+        last=BAR0.RSS_CTRL.offset,
+        mask=0xF0,
+    )
+    with Bench(strict_rss=True) as bench:
+        assert bench.set_rss((3, 2)) == NDIS_STATUS.SUCCESS
+        bench.device.arm(corrupt)
+        assert bench.set_rss((0, 1)) == NDIS_STATUS.FAILURE
+        bench.receive(*[tcp_frame(b"x", ports=(n, 80)) for n in range(16)])
+        bench.settle()
+        assert {frame.cpu for frame in bench.protocol.received} == {2, 3}
+
+
+def test_sends_that_cannot_be_mapped_end_with_resources_and_leave_no_mapping() -> None:
+    # Three rings, the bounce buffer and seven receive buffers leave one mapping over.
+    keywords = {"*ReceiveBuffers": 8, "*TransmitBuffers": 8}
+    with Bench(queues=1, cpus=1, keywords=keywords, device={"map_regions": 12}) as bench:
+        bench.send(plain_frame(100), pieces=[50])
+        bench.settle()
+        assert [sent.status for sent in bench.protocol.sent] == [NDIS_STATUS.RESOURCES]
+        assert len(bench.system.iommu.mapped) == 7
+        bench.send(plain_frame(100))
+        bench.settle()
+        assert bench.transmitted == [plain_frame(100)]
+
+
+def test_a_packet_longer_than_any_buffer_of_the_driver_is_refused() -> None:
+    with Bench(queues=1, cpus=1) as bench:
+        bench.inject(bytes(300_000), pieces=[1000] * 299)
+        bench.settle()
+        assert [status for _, status in bench.injector.completed] == [NDIS_STATUS.INVALID_LENGTH]

@@ -252,6 +252,32 @@ def test_rss_and_receive_hash_exclude_each_other() -> None:
         assert bench.request(set_(OID.GEN_RECEIVE_HASH, hashing.pack())).is_error
 
 
+def test_receive_hash_keeps_unchanged_members() -> None:
+    enable, info, key = (
+        ReceiveHashFlag.ENABLE_HASH,
+        ReceiveHashFlag.HASH_INFO_UNCHANGED,
+        ReceiveHashFlag.HASH_KEY_UNCHANGED,
+    )
+    with Bench(queues=1, cpus=1) as bench:
+
+        def hashed(parameters: ReceiveHashParameters) -> tuple[int, int, int] | None:
+            assert bench.request(set_(OID.GEN_RECEIVE_HASH, parameters.pack())) == OK
+            (frame,) = traffic(bench, tcp_frame(b"x"))
+            return frame.hash
+
+        early = ReceiveHashParameters(enable | info, 0, RSS_KEY)
+        assert bench.request(set_(OID.GEN_RECEIVE_HASH, early.pack())) == NDIS_STATUS.INVALID_DATA
+        none = ReceiveHashParameters(enable, 0, RSS_KEY)
+        assert bench.request(set_(OID.GEN_RECEIVE_HASH, none.pack())) == NDIS_STATUS.INVALID_DATA
+        first = hashed(ReceiveHashParameters(enable, 0x201, RSS_KEY))
+        assert first is not None
+        assert hashed(ReceiveHashParameters(enable | key, 0x201)) == first
+        other = hashed(ReceiveHashParameters(enable | info, 0, RSS_KEY[::-1]))
+        assert other is not None
+        assert other[2] != first[2]
+        assert hashed(ReceiveHashParameters(ReceiveHashFlag(0))) is None
+
+
 def test_a_table_that_changes_under_traffic_loses_no_frame() -> None:
     with Bench(queues=4, cpus=4) as bench:
         bench.set_rss()

@@ -113,7 +113,6 @@ class Turmoil:
     def pause(self) -> None:
         """There and back."""
         self.bench.adapter.pause()
-        self.bench.settle()
         assert self.bench.adapter.restart() == NDIS_STATUS.SUCCESS
 
     def hold(self) -> None:

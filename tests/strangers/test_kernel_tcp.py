@@ -83,7 +83,7 @@ class Server:
 
 
 class Client:
-    """As much of a TCP client on the card as two lossy kilometres of cable need.
+    """As much of a TCP client on the card as a cable that spoils frames demands.
 
     It sends as large sends all that the window allows, and after a silence everything again from SND.UNA; it
     takes data in order only, and none whose checksum the card calls bad. Positions count from the SYN.

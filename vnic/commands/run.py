@@ -218,8 +218,8 @@ def _print_text(outcome: Outcome, source: Source, path: Path) -> None:
                 "Interrupts",
                 ("what", "count"),
                 [
-                    ("causes, so without moderation", outcome.causes),
-                    ("interrupts raised", outcome.interrupts),
+                    ("interrupts before moderation", outcome.causes),
+                    ("interrupts after moderation", outcome.interrupts),
                     ("DPCs", outcome.dpcs),
                 ],
             ),

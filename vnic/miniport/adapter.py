@@ -249,7 +249,9 @@ class Adapter(Miniport):
     # -- interrupts --------------------------------------------------------------------------------------
 
     def interrupt(self, message_id: int) -> InterruptResult:
-        """MiniportInterrupt / MiniportMessageInterrupt."""
+        """MiniportInterrupt / MiniportMessageInterrupt; before registration has returned nothing is ours."""
+        if self._card is None or not self._card.is_connected:
+            return InterruptResult(False)
         return self.card.interrupts.service(message_id)
 
     def interrupt_dpc(self, message_id: int, cpu: int, context: object) -> None:

@@ -52,19 +52,19 @@ class Capacities:
 
 
 def bring_up(bus: Bus) -> tuple[Registers, Capacities]:
-    """Steps 1 to 7; raises BringUpError. Afterwards the card is as after a device reset and idle."""
+    """Steps 1 to 7: the card as after a device reset. BringUpError, AllocationError leave it disabled."""
     identify(bus)
     bus.enable_device()
     bus.set_master()
-    registers = Registers(bus)
     try:
-        registers.discover()
-    except BlockError as error:
-        raise BringUpError(NDIS_STATUS.ADAPTER_NOT_FOUND, str(error)) from None
-    reset_device(registers)
-    check_echo(registers)
-    check_dma(bus, registers)
-    return registers, read_capacities(registers)
+        registers = find_registers(bus)
+        reset_device(registers)
+        check_echo(registers)
+        check_dma(bus, registers)
+        return registers, read_capacities(registers)
+    except Exception:
+        bus.disable_device()
+        raise
 
 
 def identify(bus: Bus) -> None:
@@ -75,6 +75,16 @@ def identify(bus: Bus) -> None:
         raise BringUpError(NDIS_STATUS.ADAPTER_NOT_FOUND, "no function answers")
     if code != _CLASS_ETHERNET:
         raise BringUpError(NDIS_STATUS.ADAPTER_NOT_FOUND, f"class {code:06X} is no Ethernet controller")
+
+
+def find_registers(bus: Bus) -> Registers:
+    """3: the register blocks."""
+    registers = Registers(bus)
+    try:
+        registers.discover()
+    except BlockError as error:
+        raise BringUpError(NDIS_STATUS.ADAPTER_NOT_FOUND, str(error)) from None
+    return registers
 
 
 def reset_device(registers: Registers) -> None:

@@ -122,6 +122,11 @@ class Card:
         )
 
     @property
+    def is_connected(self) -> bool:
+        """Whether interrupts can be served."""
+        return self._interrupts is not None
+
+    @property
     def interrupts(self) -> Interrupts:
         """There once connected."""
         assert self._interrupts is not None

@@ -152,18 +152,21 @@ class Adapter(MiniportCalls):
         with self.verifier.entering(self.miniport, "MiniportRestart") as call:
             status = self.miniport.restart(RestartParameters())
             call.result = str(status)
+            if status != NDIS_STATUS.PENDING and self.restart_outcome() == NDIS_STATUS.PENDING:
+                self.on_restart_outcome(status)
         if status == NDIS_STATUS.PENDING:
             self.wait_until(lambda: self.restart_status is not None, self.miniport, "MiniportRestart")
             status = self.restart_outcome()
         elif self.restart_status is not None:
             raise self.verifier.breach("RESTART-1", self.miniport, "completed by call and by return value")
-        if status != NDIS_STATUS.SUCCESS:
-            self._move(AdapterState.PAUSED)
-            return status
-        self._move(AdapterState.RUNNING)
-        for binding in self.bindings:
-            binding.restart()
+        if status == NDIS_STATUS.SUCCESS:
+            for binding in self.bindings:
+                binding.restart()
         return status
+
+    def on_restart_outcome(self, status: NDIS_STATUS) -> None:
+        """Running from the moment the driver says so: a DPC of another processor may indicate at once."""
+        self._move(AdapterState.RUNNING if status == NDIS_STATUS.SUCCESS else AdapterState.PAUSED)
 
     def pause(self, flags: int = 0) -> None:
         """NetEventPause to the bindings, then MiniportPause, to its end."""

@@ -89,6 +89,10 @@ class MiniportCalls(ABC):
         """A reset is complete."""
 
     @abstractmethod
+    def on_restart_outcome(self, status: NDIS_STATUS) -> None:
+        """MiniportRestart ended, by its return or by NdisMRestartComplete."""
+
+    @abstractmethod
     def reset(self) -> None:
         """Start a reset."""
 
@@ -291,6 +295,7 @@ class MiniportCalls(ABC):
             self._require(is_pending, "RESTART-1", f"no restart is pending while {self.state.value}")
             self._require(status != NDIS_STATUS.PENDING, "RESTART-1", "completed with PENDING")
             self.restart_status = status
+            self.on_restart_outcome(status)
 
     def restart_outcome(self) -> NDIS_STATUS:
         """What m_restart_complete was told; PENDING before."""

@@ -119,10 +119,19 @@ class Capture:
         return self._counted.taken
 
     def __iter__(self) -> Iterator[CapturedFrame]:
-        """The frames from where the capture stands; raises CaptureError after what could be read."""
-        if isinstance(self._reader, PcapReader):
-            return self._pcap_frames(self._reader)
-        return self._pcapng_frames(self._reader)
+        """The frames from where the capture stands; raises CaptureError after what could be read.
+
+        At the end, or at an error, a file that this object opened is closed.
+        """
+        try:
+            if isinstance(self._reader, PcapReader):
+                yield from self._pcap_frames(self._reader)
+            else:
+                yield from self._pcapng_frames(self._reader)
+        except CaptureError:
+            self.close()
+            raise
+        self.close()
 
     def _pcap_frames(self, reader: PcapReader) -> Iterator[CapturedFrame]:
         if self._refused(reader.linktype, 20):
