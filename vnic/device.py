@@ -148,9 +148,10 @@ class Device(BarWindow):
 
     def batch(self, ops: OpList) -> int:
         """Run a list of operations in one call; how many ran. In auto mode the card then comes to rest."""
-        raw = ffi.from_buffer("struct vnic_op[]", ops.buffer)
-        data = ffi.from_buffer("uint8_t[]", ops.data)
-        count = lib.vnic_batch(self._enter(), raw, len(ops), data, len(ops.data))
+        if ops.native is None:
+            ops.native = ffi.from_buffer("struct vnic_op[]", ops.buffer)
+        data = ffi.from_buffer("uint8_t[]", ops.data) if ops.data else ffi.NULL
+        count = lib.vnic_batch(self._enter(), ops.native, ops.count, data, len(ops.data))
         self._after()
         return count
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vnic.abi import Engine, OpCode, ResetLevel
 from vnic.errors import ArgumentError, CapacityError
@@ -39,6 +39,7 @@ class OpList:
         self.data = bytearray()
         self.count = 0
         self._written: bytes = b""
+        self.native: Any = None  # the compiled module's view of `buffer`, kept by Device.batch()
 
     def __len__(self) -> int:
         return self.count

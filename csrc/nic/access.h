@@ -1,4 +1,5 @@
-/* access.h: register accesses from the host: the short way to a plain word of BAR0, and the way through the function. */
+/* access.h: register accesses from the host: the short way to a plain word of BAR0, and the way through
+ * the function. */
 #ifndef VNIC_NIC_ACCESS_H
 #define VNIC_NIC_ACCESS_H
 

@@ -64,7 +64,9 @@ int vnic_map(vnic *card, uint64_t iova, void *host, uint64_t len, unsigned permi
     }
     int result = memmap_add(&card->pci.map, iova, host, len, permissions);
     if (result == VNIC_OK) {
-        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_MAP, .width = (uint8_t)permissions, .addr = iova, .value = len});
+        api_emit(card,
+                 (struct vnic_event){
+                     .type = VNIC_EVENT_MAP, .width = (uint8_t)permissions, .addr = iova, .value = len});
     }
     return result;
 }
@@ -138,7 +140,9 @@ int vnic_receive(vnic *card, const uint8_t *frame, size_t len)
     bool is_faulty = card->pci.faults.armed[VNIC_FAULT_FRAME_IN] != 0;
     int verdict = is_faulty ? api_take_faulty(card, frame, length) : api_take(card, frame, length);
     if (__builtin_expect(pci_is_observed(&card->pci, VNIC_EVENT_FRAME_IN), 0)) {
-        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_FRAME_IN, .len = length, .value = (uint64_t)verdict, .data = frame});
+        api_emit(card,
+                 (struct vnic_event){
+                     .type = VNIC_EVENT_FRAME_IN, .len = length, .value = (uint64_t)verdict, .data = frame});
     }
     return verdict;
 }
@@ -204,7 +208,8 @@ uint32_t vnic_run(vnic *card, const struct vnic_budget *budget, struct vnic_budg
 {
     struct vnic_budget taken;
     if (__builtin_expect(pci_is_observed(&card->pci, VNIC_EVENT_RUN), 0)) {
-        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_RUN, .addr = budget->steps, .value = budget->bytes});
+        api_emit(card,
+                 (struct vnic_event){.type = VNIC_EVENT_RUN, .addr = budget->steps, .value = budget->bytes});
     }
     run_within(card, budget, &taken);
     if (used) {
@@ -293,7 +298,9 @@ int vnic_fault_arm(vnic *card, const struct vnic_fault *fault)
 {
     int id = fault_arm(&card->pci.faults, fault);
     if (id >= 0) {
-        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_ARM, .len = sizeof *fault, .value = (uint64_t)id,
+        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_ARM,
+                                           .len = sizeof *fault,
+                                           .value = (uint64_t)id,
                                            .data = (const uint8_t *)fault});
     }
     pci_refresh(&card->pci);

@@ -39,10 +39,11 @@ static bool buffer_is_sound(uint32_t bytes, uint32_t max_frame)
 
 static bool config_is_sound(const struct vnic_config *c)
 {
-    return c->queue_pairs >= 1 && c->queue_pairs <= CARD_PAIRS_MAX && c->vectors >= 1 && c->vectors <= CARD_VECTORS_MAX &&
-           c->msi_capable_log2 <= 5 && c->max_frame >= MAX_FRAME_MIN && c->max_frame <= MAX_FRAME_MAX &&
-           buffer_is_sound(c->rx_buffer_bytes, c->max_frame) && buffer_is_sound(c->tx_buffer_bytes, c->max_frame) &&
-           c->map_regions >= 1 && c->map_regions <= 1u << 24 && c->faults <= 65536 && !(c->mac[0] & 1) && c->function < 8;
+    return c->queue_pairs >= 1 && c->queue_pairs <= CARD_PAIRS_MAX && c->vectors >= 1
+           && c->vectors <= CARD_VECTORS_MAX && c->msi_capable_log2 <= 5 && c->max_frame >= MAX_FRAME_MIN
+           && c->max_frame <= MAX_FRAME_MAX && buffer_is_sound(c->rx_buffer_bytes, c->max_frame)
+           && buffer_is_sound(c->tx_buffer_bytes, c->max_frame) && c->map_regions >= 1
+           && c->map_regions <= 1u << 24 && c->faults <= 65536 && !(c->mac[0] & 1) && c->function < 8;
 }
 
 static struct pci_identity card_identity(const struct vnic_config *c)
@@ -130,6 +131,6 @@ size_t vnic_footprint(const vnic *card)
     for (unsigned i = 0; i < 2; i++) {
         buffers += both[i]->size + PACKET_TAILROOM + both[i]->size / PACKET_SLOT * sizeof(struct packet);
     }
-    return sizeof *card + buffers + regfile_bytes(&vnic_bar0_map) + card_stage_bytes(card) + TEST_CHUNK +
-           pci_footprint(&card->pci);
+    return sizeof *card + buffers + regfile_bytes(&vnic_bar0_map) + card_stage_bytes(card) + TEST_CHUNK
+           + pci_footprint(&card->pci);
 }

@@ -148,7 +148,8 @@ struct pair_hints {
 /* Plain frames: untagged, no options, extension headers or fragments. */
 enum scale_kind { SCALE_TCP_IPV4, SCALE_UDP_IPV4, SCALE_TCP_IPV6, SCALE_UDP_IPV6, SCALE_KINDS };
 
-/* What the active hash types make of a kind: the type, and how many bytes from the source address on are hashed. */
+/* What the active hash types make of a kind: the type, and how many bytes from the source address on are
+ * hashed. */
 struct scale_kind_rule {
     uint32_t type, len;
 };

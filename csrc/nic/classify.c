@@ -11,8 +11,8 @@
 static void classify_strip(const struct vnic *card, struct packet *p, struct rx_class *c)
 {
     uint8_t *frame = card->rx_buffer.bytes + p->offset;
-    if (!card_is_set(card, REG_MAC_RX_CTRL, MAC_RX_CTRL_VLAN_STRIP_MASK) || p->len < WIRE_ETH_LEN + WIRE_VLAN_LEN ||
-        be16_load(frame + 12) != WIRE_ETHERTYPE_VLAN) {
+    if (!card_is_set(card, REG_MAC_RX_CTRL, MAC_RX_CTRL_VLAN_STRIP_MASK)
+        || p->len < WIRE_ETH_LEN + WIRE_VLAN_LEN || be16_load(frame + 12) != WIRE_ETHERTYPE_VLAN) {
         return;
     }
     c->is_stripped = true;
@@ -26,9 +26,12 @@ static void classify_strip(const struct vnic *card, struct packet *p, struct rx_
 static uint8_t classify_verdict(uint8_t result)
 {
     switch (result) {
-    case VERIFY_GOOD: return CSUM_RESULT_GOOD;
-    case VERIFY_BAD: return CSUM_RESULT_BAD;
-    default: return CSUM_RESULT_NONE;
+    case VERIFY_GOOD:
+        return CSUM_RESULT_GOOD;
+    case VERIFY_BAD:
+        return CSUM_RESULT_BAD;
+    default:
+        return CSUM_RESULT_NONE;
     }
 }
 
@@ -64,7 +67,8 @@ void classify_frame(const struct vnic *card, struct packet *p, struct rx_class *
     classify_hash(card, frame, c);
 }
 
-/* [RX-8] Split behind the transport header, else the IP header; not when there is none or the buffer is too small. */
+/* [RX-8] Split behind the transport header, else the IP header; not when there is none or the buffer is
+ * too small. */
 uint32_t classify_split(const struct vnic *card, const struct rx_class *c, uint32_t hdr_buffer)
 {
     bool is_on = card_is_set(card, REG_MAC_RX_CTRL, MAC_RX_CTRL_HEADER_SPLIT_MASK);
@@ -75,13 +79,15 @@ uint32_t classify_split(const struct vnic *card, const struct rx_class *c, uint3
 static uint64_t classify_flags(const struct rx_class *c, uint32_t hdr_len)
 {
     const struct wire_frame *f = &c->frame;
-    return (uint64_t)c->is_stripped << RX_COMPLETION_VLAN_SHIFT | (uint64_t)(hdr_len != 0) << RX_COMPLETION_SPLIT_SHIFT |
-           (uint64_t)c->ip_csum << RX_COMPLETION_IP_CSUM_SHIFT | (uint64_t)c->l4_csum << RX_COMPLETION_L4_CSUM_SHIFT |
-           (uint64_t)(f->l3 == WIRE_L3_IPV4) << RX_COMPLETION_IPV4_SHIFT |
-           (uint64_t)(f->l3 == WIRE_L3_IPV6) << RX_COMPLETION_IPV6_SHIFT |
-           (uint64_t)(f->l4 == WIRE_L4_TCP) << RX_COMPLETION_TCP_SHIFT |
-           (uint64_t)(f->l4 == WIRE_L4_UDP) << RX_COMPLETION_UDP_SHIFT |
-           (uint64_t)((f->flags & WIRE_FRAGMENT) != 0) << RX_COMPLETION_FRAGMENT_SHIFT;
+    return (uint64_t)c->is_stripped << RX_COMPLETION_VLAN_SHIFT
+           | (uint64_t)(hdr_len != 0) << RX_COMPLETION_SPLIT_SHIFT
+           | (uint64_t)c->ip_csum << RX_COMPLETION_IP_CSUM_SHIFT
+           | (uint64_t)c->l4_csum << RX_COMPLETION_L4_CSUM_SHIFT
+           | (uint64_t)(f->l3 == WIRE_L3_IPV4) << RX_COMPLETION_IPV4_SHIFT
+           | (uint64_t)(f->l3 == WIRE_L3_IPV6) << RX_COMPLETION_IPV6_SHIFT
+           | (uint64_t)(f->l4 == WIRE_L4_TCP) << RX_COMPLETION_TCP_SHIFT
+           | (uint64_t)(f->l4 == WIRE_L4_UDP) << RX_COMPLETION_UDP_SHIFT
+           | (uint64_t)((f->flags & WIRE_FRAGMENT) != 0) << RX_COMPLETION_FRAGMENT_SHIFT;
 }
 
 void classify_words(const struct rx_class *c, uint32_t len, uint32_t hdr_len, uint64_t words[3])
@@ -91,11 +97,11 @@ void classify_words(const struct rx_class *c, uint32_t len, uint32_t hdr_len, ui
     uint64_t l3_offset = f->l3 != WIRE_L3_NONE ? f->l2_len : 0;
     uint64_t l4_offset = has_l4 ? f->l4_offset : 0;
     words[0] = c->hash;
-    words[1] = (uint64_t)len << RX_COMPLETION_FRAME_LEN_SHIFT |
-               (uint64_t)(c->hash_type >> 8) << RX_COMPLETION_HASH_TYPE_SHIFT |
-               (uint64_t)c->vlan_tci << RX_COMPLETION_VLAN_TCI_SHIFT;
-    words[2] = classify_flags(c, hdr_len) | l3_offset << RX_COMPLETION_L3_OFFSET_SHIFT |
-               l4_offset << RX_COMPLETION_L4_OFFSET_SHIFT;
+    words[1] = (uint64_t)len << RX_COMPLETION_FRAME_LEN_SHIFT
+               | (uint64_t)(c->hash_type >> 8) << RX_COMPLETION_HASH_TYPE_SHIFT
+               | (uint64_t)c->vlan_tci << RX_COMPLETION_VLAN_TCI_SHIFT;
+    words[2] = classify_flags(c, hdr_len) | l3_offset << RX_COMPLETION_L3_OFFSET_SHIFT
+               | l4_offset << RX_COMPLETION_L4_OFFSET_SHIFT;
 }
 
 void classify_count(struct vnic *card, const struct rx_class *c)

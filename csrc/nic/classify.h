@@ -1,4 +1,5 @@
-/* classify.h: what a received frame is: tag, headers, checksums, hash, queue; and the completion words that say so. */
+/* classify.h: what a received frame is: tag, headers, checksums, hash, queue; and the completion words
+ * that say so. */
 #ifndef VNIC_NIC_CLASSIFY_H
 #define VNIC_NIC_CLASSIFY_H
 

@@ -23,13 +23,15 @@ void emit_count(struct vnic *card, const uint8_t *frame, uint32_t len)
     card->state.stat[stat + 1] += len;
 }
 
-static void emit_put(struct vnic *card, unsigned pair, const uint8_t *frame, uint32_t len, const struct vnic_fault *fault)
+static void emit_put(struct vnic *card, unsigned pair, const uint8_t *frame, uint32_t len,
+                     const struct vnic_fault *fault)
 {
     int verdict;
     if (!emit_has_room(card, len)) {
         return; /* a duplicate that a fault made */
     }
-    uint8_t *slot = emit_is_looped(card) ? receive_slot(card, len, &verdict) : packet_buffer_push(&card->tx_buffer, len, pair);
+    uint8_t *slot = emit_is_looped(card) ? receive_slot(card, len, &verdict)
+                                         : packet_buffer_push(&card->tx_buffer, len, pair);
     if (!slot) {
         return; /* [TX-16] looped and dropped at the door, where it was counted */
     }
@@ -38,7 +40,8 @@ static void emit_put(struct vnic *card, unsigned pair, const uint8_t *frame, uin
         fault_corrupt(fault, slot, len);
     }
     if (!emit_is_looped(card) && pci_is_observed(&card->pci, VNIC_EVENT_FRAME_OUT)) {
-        struct vnic_event event = {.type = VNIC_EVENT_FRAME_OUT, .index = (uint8_t)pair, .len = len, .data = slot};
+        struct vnic_event event = {
+            .type = VNIC_EVENT_FRAME_OUT, .index = (uint8_t)pair, .len = len, .data = slot};
         pci_emit(&card->pci, &event);
     }
 }

@@ -2,7 +2,8 @@
 #include "nic/card.h"
 #include "nic/vector.h"
 
-/* [INT-7] Sets bits of GLB_EVENT and raises the event vector for those that are enabled; with 0, for what stands. */
+/* [INT-7] Sets bits of GLB_EVENT and raises the event vector for those that are enabled; with 0, for what
+ * stands. */
 void card_raise_event(struct vnic *card, uint32_t event)
 {
     uint32_t standing = card_reg(card, REG_GLB_EVENT) | event;

@@ -29,11 +29,13 @@ static bool filter_takes_address(const struct vnic *card, uint32_t ctrl, const u
 {
     uint64_t address = filter_destination(frame);
     switch (filter_class(frame)) {
-    case 0: return (ctrl & MAC_RX_CTRL_UNICAST_MASK) && address == regfile_get64(&card->regs, REG_MAC_ADDR);
-    case 2: return (ctrl & MAC_RX_CTRL_BROADCAST_MASK) != 0;
+    case 0:
+        return (ctrl & MAC_RX_CTRL_UNICAST_MASK) && address == regfile_get64(&card->regs, REG_MAC_ADDR);
+    case 2:
+        return (ctrl & MAC_RX_CTRL_BROADCAST_MASK) != 0;
     default:
-        return (ctrl & MAC_RX_CTRL_ALL_MULTICAST_MASK) ||
-               ((ctrl & MAC_RX_CTRL_MULTICAST_MASK) && filter_is_listed(card, address));
+        return (ctrl & MAC_RX_CTRL_ALL_MULTICAST_MASK)
+               || ((ctrl & MAC_RX_CTRL_MULTICAST_MASK) && filter_is_listed(card, address));
     }
 }
 

@@ -41,9 +41,10 @@ static bool largesend_plan(struct vnic *card)
 {
     const struct tx_frame *t = &card->state.tx;
     struct segment_plan *plan = &card->scratch.plan;
-    enum segment_error error = segment_plan_make(plan, t->header, largesend_header_len(t), (uint32_t)tx_context_l3_offset(t->context),
-                                                 (uint32_t)tx_context_l4_offset(t->context), (uint32_t)tx_context_mss(t->context),
-                                                 largesend_payload_len(t));
+    enum segment_error error = segment_plan_make(
+        plan, t->header, largesend_header_len(t), (uint32_t)tx_context_l3_offset(t->context),
+        (uint32_t)tx_context_l4_offset(t->context), (uint32_t)tx_context_mss(t->context),
+        largesend_payload_len(t));
     if (error != SEGMENT_OK || plan->is_ipv6 != (tx_context_l3_kind(t->context) == L3_KIND_IPV6)) {
         return false;
     }
@@ -54,7 +55,8 @@ static bool largesend_plan(struct vnic *card)
 bool largesend_is_runnable(const struct vnic *card)
 {
     const struct tx_frame *t = &card->state.tx;
-    if (t->phase != TX_PHASE_SEGMENT || !card->pci.is_master || !card_is_set(card, REG_MAC_TX_CTRL, MAC_TX_CTRL_ENABLE_MASK)) {
+    if (t->phase != TX_PHASE_SEGMENT || !card->pci.is_master
+        || !card_is_set(card, REG_MAC_TX_CTRL, MAC_TX_CTRL_ENABLE_MASK)) {
         return false;
     }
     return !largesend_is_segment_full(t) || emit_has_room(card, offload_len(card));
@@ -116,7 +118,8 @@ uint64_t largesend_step(struct vnic *card)
         return largesend_read_header(card);
     }
     if (!largesend_is_segment_full(t)) {
-        bool is_read = txframe_gather(card, offload_stage(card) + t->filled, largesend_segment_len(t) - t->filled, &bytes);
+        bool is_read = txframe_gather(card, offload_stage(card) + t->filled,
+                                      largesend_segment_len(t) - t->filled, &bytes);
         t->filled += bytes;
         if (!is_read) {
             transmit_finish(card, TX_STATUS_DMA);
@@ -142,6 +145,6 @@ bool largesend_is_sound(struct vnic *card)
         return t->segment == 0 && t->filled == 0;
     }
     uint64_t read = (uint64_t)t->segment * mss + t->filled;
-    return largesend_plan(card) && t->segment < card->scratch.plan.count && t->filled <= largesend_segment_len(t) &&
-           read == t->taken - header_len;
+    return largesend_plan(card) && t->segment < card->scratch.plan.count
+           && t->filled <= largesend_segment_len(t) && read == t->taken - header_len;
 }

@@ -8,10 +8,13 @@
 #include "nic/largesend.h"
 #include "wire/frame.h"
 
-#define CONTEXT0_USED (TX_CONTEXT_L3_OFFSET_MASK | TX_CONTEXT_L4_OFFSET_MASK | TX_CONTEXT_HDR_LEN_MASK | TX_CONTEXT_VLAN_TCI_MASK)
-#define CONTEXT1_USED                                                                                                    \
-    (TX_CONTEXT_MSS_MASK | TX_CONTEXT_TYPE_MASK | TX_CONTEXT_IP_CSUM_MASK | TX_CONTEXT_L4_CSUM_MASK | TX_CONTEXT_LSO_MASK | \
-     TX_CONTEXT_VLAN_INSERT_MASK | TX_CONTEXT_L3_KIND_MASK | TX_CONTEXT_L4_KIND_MASK)
+#define CONTEXT0_USED                                                                                        \
+    (TX_CONTEXT_L3_OFFSET_MASK | TX_CONTEXT_L4_OFFSET_MASK | TX_CONTEXT_HDR_LEN_MASK                         \
+     | TX_CONTEXT_VLAN_TCI_MASK)
+#define CONTEXT1_USED                                                                                        \
+    (TX_CONTEXT_MSS_MASK | TX_CONTEXT_TYPE_MASK | TX_CONTEXT_IP_CSUM_MASK | TX_CONTEXT_L4_CSUM_MASK          \
+     | TX_CONTEXT_LSO_MASK | TX_CONTEXT_VLAN_INSERT_MASK | TX_CONTEXT_L3_KIND_MASK                           \
+     | TX_CONTEXT_L4_KIND_MASK)
 
 #define TX_HEADER_MIN (WIRE_ETH_LEN + WIRE_IPV4_LEN + WIRE_TCP_LEN)
 #define TCP_CSUM_OFFSET 16u
@@ -39,8 +42,8 @@ static bool offload_offsets_fit(const uint64_t *c, uint32_t total)
         return false;
     }
     uint32_t l3_min = context_is_ipv4(c) ? (uint32_t)WIRE_IPV4_LEN : (uint32_t)WIRE_IPV6_LEN;
-    return !tx_context_l4_csum(c) ||
-           (l3 >= WIRE_ETH_LEN && l4 >= l3 + l3_min && l4 + context_csum_offset(c) + 2 <= total);
+    return !tx_context_l4_csum(c)
+           || (l3 >= WIRE_ETH_LEN && l4 >= l3 + l3_min && l4 + context_csum_offset(c) + 2 <= total);
 }
 
 /* [TX-11] What a large send must say of itself; its headers are checked when they have been read. */
@@ -51,8 +54,9 @@ static enum tx_status offload_check_large_send(const struct vnic *card, const st
     if (t->total > TX_LSO_MAX || header >= t->total) {
         return TX_STATUS_LENGTH;
     }
-    bool is_sound = header >= TX_HEADER_MIN && header <= TX_HEADER_MAX && mss >= TX_MSS_MIN && header + mss <= card->config.max_frame &&
-                    tx_context_l4_kind(t->context) == L4_KIND_TCP;
+    bool is_sound = header >= TX_HEADER_MIN && header <= TX_HEADER_MAX && mss >= TX_MSS_MIN
+                    && header + mss <= card->config.max_frame
+                    && tx_context_l4_kind(t->context) == L4_KIND_TCP;
     return is_sound ? TX_STATUS_OK : TX_STATUS_OFFLOAD;
 }
 
@@ -82,7 +86,8 @@ bool offload_is_sound(struct vnic *card)
         return largesend_is_sound(card);
     }
     bool is_ready = t->phase == TX_PHASE_READY;
-    return t->filled == 0 && t->segment == 0 && t->sent_frames == 0 && t->sent_bytes == 0 && is_ready == (t->taken == t->total);
+    return t->filled == 0 && t->segment == 0 && t->sent_frames == 0 && t->sent_bytes == 0
+           && is_ready == (t->taken == t->total);
 }
 
 /* ---- lengths ---- */
@@ -101,7 +106,8 @@ static uint32_t offload_padded(const struct vnic *card, uint32_t len)
 uint32_t offload_len(const struct vnic *card)
 {
     const struct tx_frame *t = &card->state.tx;
-    uint32_t bytes = t->phase == TX_PHASE_SEGMENT ? (uint32_t)tx_context_hdr_len(t->context) + t->filled : t->total;
+    uint32_t bytes =
+        t->phase == TX_PHASE_SEGMENT ? (uint32_t)tx_context_hdr_len(t->context) + t->filled : t->total;
     return offload_padded(card, bytes + (offload_has_tag(t) ? VLAN_TAG_BYTES : 0));
 }
 
@@ -119,7 +125,8 @@ static enum tx_status offload_ip_csum(uint8_t *ip, uint32_t room)
     return TX_STATUS_OK;
 }
 
-/* [TX-8] The field holds the pseudo-header's sum, so that the sum from the transport header on is the whole sum. */
+/* [TX-8] The field holds the pseudo-header's sum, so that the sum from the transport header on is the
+ * whole sum. */
 static void offload_l4_csum(const struct vnic *card, const uint64_t *c, uint8_t *l4, uint32_t len)
 {
     uint64_t sum = card->scratch.csum->add(0, l4, len);

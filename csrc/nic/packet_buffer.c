@@ -38,12 +38,15 @@ void packet_buffer_clear(struct packet_buffer *b)
     b->count = 0;
 }
 
-/* Where a frame lies follows from the one before it, and is checked as packet_buffer_push() would have it: `at` is where
- * the next frame would go. Of the first, which may have lost its tag, it follows from what it skipped. */
-static bool packet_is_sound(const struct packet_buffer *b, const struct packet *p, bool is_first, uint32_t *at)
+/* Where a frame lies follows from the one before it, and is checked as packet_buffer_push() would have it:
+ * `at` is where the next frame would go. Of the first, which may have lost its tag, it follows from what
+ * it skipped. */
+static bool packet_is_sound(const struct packet_buffer *b, const struct packet *p, bool is_first,
+                            uint32_t *at)
 {
     uint32_t start = p->offset & ~(PACKET_SLOT - 1), into = p->offset - start;
-    if (p->len == 0 || p->len > b->size - p->offset || into > (is_first ? PACKET_TAG : 0) || p->span % PACKET_SLOT != 0) {
+    if (p->len == 0 || p->len > b->size - p->offset || into > (is_first ? PACKET_TAG : 0)
+        || p->span % PACKET_SLOT != 0) {
         return false;
     }
     uint32_t slots = (into + p->len + PACKET_SLOT - 1) & ~(PACKET_SLOT - 1);
@@ -51,13 +54,14 @@ static bool packet_is_sound(const struct packet_buffer *b, const struct packet *
         *at = p->span > slots ? b->size - (p->span - slots) : start;
     }
     bool is_skipping = *at + slots > b->size;
-    bool is_there = start == (is_skipping ? 0 : *at) && p->span == (is_skipping ? slots + (b->size - *at) : slots);
+    bool is_there =
+        start == (is_skipping ? 0 : *at) && p->span == (is_skipping ? slots + (b->size - *at) : slots);
     *at = (start + slots) & (b->size - 1);
     return is_there && (into == 0 || into == PACKET_TAG);
 }
 
-static void packet_archive(struct packet_buffer *b, struct archive *a, struct packet *p, uint32_t *at, uint32_t len_max,
-                           uint32_t queues)
+static void packet_archive(struct packet_buffer *b, struct archive *a, struct packet *p, uint32_t *at,
+                           uint32_t len_max, uint32_t queues)
 {
     ARCHIVE(a, TAG_PACKET_OFFSET, p->offset, b->size - 1);
     ARCHIVE(a, TAG_PACKET_LEN, p->len, len_max);

@@ -1,17 +1,11 @@
-/* pair.c: starting, stopping and resetting the rings of a queue pair, their doorbells, and their snapshot. */
+/* pair.c: starting, stopping and resetting the rings of a queue pair, and their doorbells. */
 #include "nic/pair.h"
 
 #include <string.h>
 
 #include "base/bits.h"
 #include "nic/receive.h"
-#include "nic/tags.h"
 #include "nic/transmit.h"
-
-#define BUF_LEN_MIN 64u
-#define BUF_LEN_MAX 65536u
-#define HDR_LEN_MIN 64u
-#define HDR_LEN_MAX 1024u
 
 static uint32_t pair_reg(unsigned pair, uint32_t offset)
 {
@@ -37,9 +31,12 @@ static struct queue_pair *pair_of(struct vnic *card, unsigned pair)
 static void pair_show(struct vnic *card, unsigned pair)
 {
     const struct queue_pair *p = pair_of(card, pair);
-    regfile_set(&card->regs, pair_reg(pair, REG_QP_RX_CTRL), p->rx.ring.is_running ? QP_RX_CTRL_ENABLE_MASK : 0);
-    regfile_set(&card->regs, pair_reg(pair, REG_QP_TX_CTRL), p->tx.ring.is_running ? QP_TX_CTRL_ENABLE_MASK : 0);
-    regfile_set(&card->regs, pair_reg(pair, REG_QP_CQ_CTRL), p->cq.ring.is_running ? QP_CQ_CTRL_ENABLE_MASK : 0);
+    regfile_set(&card->regs, pair_reg(pair, REG_QP_RX_CTRL),
+                p->rx.ring.is_running ? QP_RX_CTRL_ENABLE_MASK : 0);
+    regfile_set(&card->regs, pair_reg(pair, REG_QP_TX_CTRL),
+                p->tx.ring.is_running ? QP_TX_CTRL_ENABLE_MASK : 0);
+    regfile_set(&card->regs, pair_reg(pair, REG_QP_CQ_CTRL),
+                p->cq.ring.is_running ? QP_CQ_CTRL_ENABLE_MASK : 0);
     regfile_set(&card->regs, pair_reg(pair, REG_QP_RX_TAIL), p->rx.ring.tail);
     regfile_set(&card->regs, pair_reg(pair, REG_QP_TX_TAIL), p->tx.ring.tail);
     regfile_set(&card->regs, pair_reg(pair, REG_QP_CQ_TAIL), p->cq.ring.tail);
@@ -106,15 +103,16 @@ static uint8_t pair_check_buffers(const struct vnic *card, unsigned pair)
     uint32_t buf_len = pair_get(card, pair, REG_QP_RX_BUF_LEN);
     uint32_t hdr_len = pair_get(card, pair, REG_QP_RX_HDR_LEN);
     bool is_split = card_is_set(card, REG_MAC_RX_CTRL, MAC_RX_CTRL_HEADER_SPLIT_MASK);
-    bool is_sound = buf_len >= BUF_LEN_MIN && buf_len <= BUF_LEN_MAX &&
-                    (!is_split || (hdr_len >= HDR_LEN_MIN && hdr_len <= HDR_LEN_MAX));
+    bool is_sound = buf_len >= PAIR_BUF_LEN_MIN && buf_len <= PAIR_BUF_LEN_MAX
+                    && (!is_split || (hdr_len >= PAIR_HDR_LEN_MIN && hdr_len <= PAIR_HDR_LEN_MAX));
     return is_sound ? RING_ERROR_NONE : RING_ERROR_BAD_BUFFER;
 }
 
 static void pair_start_rx(struct vnic *card, unsigned pair)
 {
     struct queue_pair *p = pair_of(card, pair);
-    uint8_t error = ring_start(&p->rx.ring, pair_get64(card, pair, REG_QP_RX_BASE), pair_get(card, pair, REG_QP_RX_COUNT));
+    uint8_t error = ring_start(&p->rx.ring, pair_get64(card, pair, REG_QP_RX_BASE),
+                               pair_get(card, pair, REG_QP_RX_COUNT));
     error = error ? error : pair_check_buffers(card, pair);
     error = error ? error : p->cq.ring.is_running ? RING_ERROR_NONE : RING_ERROR_NO_CQ;
     p->rx.buf_len = pair_get(card, pair, REG_QP_RX_BUF_LEN);
@@ -128,7 +126,8 @@ static void pair_start_rx(struct vnic *card, unsigned pair)
 static void pair_start_tx(struct vnic *card, unsigned pair)
 {
     struct queue_pair *p = pair_of(card, pair);
-    uint8_t error = ring_start(&p->tx.ring, pair_get64(card, pair, REG_QP_TX_BASE), pair_get(card, pair, REG_QP_TX_COUNT));
+    uint8_t error = ring_start(&p->tx.ring, pair_get64(card, pair, REG_QP_TX_BASE),
+                               pair_get(card, pair, REG_QP_TX_COUNT));
     error = error ? error : p->cq.ring.is_running ? RING_ERROR_NONE : RING_ERROR_NO_CQ;
     if (error) {
         pair_fail_tx(card, pair, error);
@@ -138,7 +137,8 @@ static void pair_start_tx(struct vnic *card, unsigned pair)
 static void pair_start_cq(struct vnic *card, unsigned pair)
 {
     struct completion_ring *cq = &pair_of(card, pair)->cq;
-    uint8_t error = ring_start(&cq->ring, pair_get64(card, pair, REG_QP_CQ_BASE), pair_get(card, pair, REG_QP_CQ_COUNT));
+    uint8_t error =
+        ring_start(&cq->ring, pair_get64(card, pair, REG_QP_CQ_BASE), pair_get(card, pair, REG_QP_CQ_COUNT));
     cq->vector = (uint8_t)pair_get(card, pair, REG_QP_CQ_VECTOR);
     cq->reserved = 0;
     error = error ? error : cq->vector < card->config.vectors ? RING_ERROR_NONE : RING_ERROR_BAD_VECTOR;
@@ -202,7 +202,8 @@ void pair_on_cq_ctrl(struct vnic *card, unsigned pair, uint32_t now, uint32_t pu
     pair_show(card, pair);
 }
 
-/* [RING-6] A doorbell that is out of range stops the ring; one on a ring that does not run is a guest error only. */
+/* [RING-6] A doorbell that is out of range stops the ring; one on a ring that does not run is a guest
+ * error only. */
 static bool pair_ring_doorbell(struct vnic *card, unsigned pair, struct ring *r, uint32_t tail)
 {
     if (ring_set_tail(r, tail)) {
@@ -227,7 +228,8 @@ void pair_on_rx_tail(struct vnic *card, unsigned pair, uint32_t tail)
     }
     const struct rx_frame *frame = &card->state.rx;
     if (frame->is_active && frame->pair == pair && ring_owned(&rx->ring) < frame->reserved) {
-        pair_fail_rx(card, pair, RING_ERROR_BAD_TAIL); /* [RING-7] buffers of the frame in delivery were taken back */
+        pair_fail_rx(card, pair,
+                     RING_ERROR_BAD_TAIL); /* [RING-7] buffers of the frame in delivery were taken back */
         return;
     }
     rx->cached = bits_min32(rx->cached, ring_owned(&rx->ring));
@@ -244,7 +246,8 @@ void pair_on_tx_tail(struct vnic *card, unsigned pair, uint32_t tail)
         return;
     }
     if (ring_owned(&tx->ring) < tx->cached) {
-        pair_fail_tx(card, pair, RING_ERROR_BAD_TAIL); /* [RING-7] descriptors already taken were taken back */
+        pair_fail_tx(card, pair,
+                     RING_ERROR_BAD_TAIL); /* [RING-7] descriptors already taken were taken back */
         return;
     }
     card->scratch.tx_ready |= 1u << pair;
@@ -274,7 +277,8 @@ static uint32_t ring_head_index(const struct ring *r)
 
 static uint32_t ring_status(const struct ring *r)
 {
-    return (uint32_t)r->is_running << QP_RX_STATUS_RUNNING_SHIFT | (uint32_t)r->error << QP_RX_STATUS_ERROR_SHIFT;
+    return (uint32_t)r->is_running << QP_RX_STATUS_RUNNING_SHIFT
+           | (uint32_t)r->error << QP_RX_STATUS_ERROR_SHIFT;
 }
 
 static uint32_t half(uint64_t value, bool high)
@@ -286,18 +290,30 @@ uint32_t pair_read(const struct vnic *card, unsigned pair, const struct reg_ref 
 {
     const struct queue_pair *p = &card->state.pair[pair];
     switch (ref->reg) {
-    case REGID_QP_RX_STATUS: return ring_status(&p->rx.ring);
-    case REGID_QP_TX_STATUS: return ring_status(&p->tx.ring);
-    case REGID_QP_CQ_STATUS: return ring_status(&p->cq.ring);
-    case REGID_QP_RX_HEAD: return ring_head_index(&p->rx.ring);
-    case REGID_QP_TX_HEAD: return ring_head_index(&p->tx.ring);
-    case REGID_QP_CQ_HEAD: return ring_head_index(&p->cq.ring);
-    case REGID_QP_RX_FRAMES: return half(p->rx.frames, ref->high);
-    case REGID_QP_RX_BYTES: return half(p->rx.bytes, ref->high);
-    case REGID_QP_RX_DROPS: return half(p->rx.drops, ref->high);
-    case REGID_QP_TX_FRAMES: return half(p->tx.frames, ref->high);
-    case REGID_QP_TX_BYTES: return half(p->tx.bytes, ref->high);
-    default: return stored;
+    case REGID_QP_RX_STATUS:
+        return ring_status(&p->rx.ring);
+    case REGID_QP_TX_STATUS:
+        return ring_status(&p->tx.ring);
+    case REGID_QP_CQ_STATUS:
+        return ring_status(&p->cq.ring);
+    case REGID_QP_RX_HEAD:
+        return ring_head_index(&p->rx.ring);
+    case REGID_QP_TX_HEAD:
+        return ring_head_index(&p->tx.ring);
+    case REGID_QP_CQ_HEAD:
+        return ring_head_index(&p->cq.ring);
+    case REGID_QP_RX_FRAMES:
+        return half(p->rx.frames, ref->high);
+    case REGID_QP_RX_BYTES:
+        return half(p->rx.bytes, ref->high);
+    case REGID_QP_RX_DROPS:
+        return half(p->rx.drops, ref->high);
+    case REGID_QP_TX_FRAMES:
+        return half(p->tx.frames, ref->high);
+    case REGID_QP_TX_BYTES:
+        return half(p->tx.bytes, ref->high);
+    default:
+        return stored;
     }
 }
 
@@ -305,80 +321,4 @@ void pair_reset_all(struct vnic *card)
 {
     memset(card->state.pair, 0, sizeof card->state.pair);
     card->scratch.tx_ready = 0;
-}
-
-/* ---- snapshot ---- */
-
-static void pair_archive_rx(struct rx_ring *rx, struct archive *a)
-{
-    ring_archive(&rx->ring, a);
-    ARCHIVE(a, TAG_RX_BUF_LEN, rx->buf_len, UINT32_MAX);
-    ARCHIVE(a, TAG_RX_HDR_LEN, rx->hdr_len, UINT32_MAX);
-    archive_refuse_if(a, rx->ring.is_running && (rx->buf_len < BUF_LEN_MIN || rx->buf_len > BUF_LEN_MAX));
-    ARCHIVE(a, TAG_RX_CACHED, rx->cached, RX_CACHE);
-    archive_refuse_if(a, rx->cached && (!rx->ring.is_running || rx->cached > ring_owned(&rx->ring)));
-    for (uint32_t i = 0; i < rx->cached && !a->failed; i++) {
-        archive_bytes(a, TAG_RX_DESC, rx->desc[(rx->ring.head + i) % RX_CACHE], RX_DESC_BYTES);
-    }
-    ARCHIVE(a, TAG_RX_FRAMES, rx->frames, UINT64_MAX);
-    ARCHIVE(a, TAG_RX_BYTES, rx->bytes, UINT64_MAX);
-    ARCHIVE(a, TAG_RX_DROPS, rx->drops, UINT64_MAX);
-}
-
-static void pair_archive_tx(struct tx_ring *tx, struct archive *a)
-{
-    ring_archive(&tx->ring, a);
-    ARCHIVE(a, TAG_TX_CACHED, tx->cached, TX_CACHE);
-    archive_refuse_if(a, tx->cached && (!tx->ring.is_running || tx->cached > ring_owned(&tx->ring)));
-    uint32_t ends = 0;
-    for (uint32_t i = 0; i < tx->cached && !a->failed; i++) {
-        uint64_t *desc = tx->desc[(tx->ring.head + i) % TX_CACHE];
-        archive_bytes(a, TAG_TX_DESC, desc, TX_DATA_BYTES);
-        ends += transmit_is_end(desc);
-    }
-    ARCHIVE(a, TAG_TX_ENDS, tx->ends, TX_CACHE);
-    archive_refuse_if(a, tx->ends != ends);
-    uint32_t credit = (uint32_t)tx->credit;
-    ARCHIVE(a, TAG_TX_CREDIT, credit, UINT32_MAX);
-    tx->credit = (int32_t)credit;
-    archive_refuse_if(a, tx->credit > TX_QUANTUM || tx->credit < -TX_DEBT_MAX);
-    ARCHIVE(a, TAG_TX_SKIPPING, tx->is_skipping, 1);
-    ARCHIVE(a, TAG_TX_SKIP_FIRST, tx->skip_first, UINT32_MAX);
-    archive_refuse_if(a, tx->is_skipping && !tx->ring.is_running);
-    ARCHIVE(a, TAG_TX_FRAMES, tx->frames, UINT64_MAX);
-    ARCHIVE(a, TAG_TX_BYTES, tx->bytes, UINT64_MAX);
-}
-
-static bool ring_is_live(const struct ring *r)
-{
-    return r->count != 0 || r->error != RING_ERROR_NONE;
-}
-
-/* A pair that was never used, or was reset, has nothing to save but its counters. */
-static bool pair_is_live(const struct queue_pair *p)
-{
-    return ring_is_live(&p->rx.ring) || ring_is_live(&p->tx.ring) || ring_is_live(&p->cq.ring) || p->rx.frames || p->rx.drops ||
-           p->tx.frames;
-}
-
-void pair_archive(struct vnic *card, unsigned pair, struct archive *a)
-{
-    struct queue_pair *p = pair_of(card, pair);
-    bool is_live = pair_is_live(p);
-    ARCHIVE(a, TAG_PAIR_IS_LIVE, is_live, 1);
-    if (!is_live || a->failed) {
-        return;
-    }
-    pair_archive_rx(&p->rx, a);
-    pair_archive_tx(&p->tx, a);
-    ring_archive(&p->cq.ring, a);
-    ARCHIVE(a, TAG_CQ_RESERVED, p->cq.reserved, RING_COUNT_MAX);
-    ARCHIVE(a, TAG_CQ_VECTOR, p->cq.vector, UINT8_MAX);
-    archive_refuse_if(a, !pair_is_live(p));
-    archive_refuse_if(a, p->cq.ring.is_running && p->cq.vector >= card->config.vectors);
-    archive_refuse_if(a, p->cq.reserved > (p->cq.ring.is_running ? ring_owned(&p->cq.ring) : 0));
-    archive_refuse_if(a, (p->rx.ring.is_running || p->tx.ring.is_running) && !p->cq.ring.is_running);
-    if (archive_is_loading(a) && p->tx.ring.is_running) {
-        card->scratch.tx_ready |= 1u << pair;
-    }
 }

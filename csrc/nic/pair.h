@@ -4,6 +4,11 @@
 
 #include "nic/card.h"
 
+#define PAIR_BUF_LEN_MIN 64u
+#define PAIR_BUF_LEN_MAX 65536u
+#define PAIR_HDR_LEN_MIN 64u
+#define PAIR_HDR_LEN_MAX 1024u
+
 void pair_on_rx_ctrl(struct vnic *card, unsigned pair, uint32_t now, uint32_t pulses);
 void pair_on_tx_ctrl(struct vnic *card, unsigned pair, uint32_t now, uint32_t pulses);
 void pair_on_cq_ctrl(struct vnic *card, unsigned pair, uint32_t now, uint32_t pulses);

@@ -107,7 +107,8 @@ void receive_count(struct vnic *card, unsigned pair, const uint8_t *frame, uint3
     card->state.pair[pair].rx.bytes += len;
 }
 
-/* [RX-9] A frame is accepted when the ring has every buffer and the completion ring every slot that it takes. */
+/* [RX-9] A frame is accepted when the ring has every buffer and the completion ring every slot that it
+ * takes. */
 static uint32_t receive_accept(struct vnic *card, const struct rx_class *c, uint32_t len)
 {
     struct queue_pair *p = &card->state.pair[c->pair];
@@ -124,7 +125,10 @@ static uint32_t receive_accept(struct vnic *card, const struct rx_class *c, uint
         return STAT(RX_DROP_NO_COMPLETION);
     }
     p->cq.reserved += buffers;
-    card->state.rx = (struct rx_frame){.is_active = true, .is_first = true, .pair = (uint8_t)c->pair, .hdr_len = hdr_len,
+    card->state.rx = (struct rx_frame){.is_active = true,
+                                       .is_first = true,
+                                       .pair = (uint8_t)c->pair,
+                                       .hdr_len = hdr_len,
                                        .reserved = buffers};
     classify_words(c, len, hdr_len, card->state.rx.words);
     return FILTER_PASS;
@@ -162,9 +166,9 @@ uint64_t receive_fetch(struct vnic *card, unsigned pair)
     uint32_t slot = rx->ring.head % RX_CACHE;
     uint32_t n = bits_min32(ring_owned(&rx->ring), bits_min32(rx->ring.count - index, RX_CACHE - slot));
     uint32_t bytes = n * RX_DESC_BYTES;
-    enum vnic_dma_status status = dma_read(&card->pci, &card->scratch.hint[pair].rx_ring,
-                                           rx->ring.base + (uint64_t)index * RX_DESC_BYTES, rx->desc[slot], bytes,
-                                           VNIC_DMA_DESCRIPTOR);
+    enum vnic_dma_status status =
+        dma_read(&card->pci, &card->scratch.hint[pair].rx_ring,
+                 rx->ring.base + (uint64_t)index * RX_DESC_BYTES, rx->desc[slot], bytes, VNIC_DMA_DESCRIPTOR);
     if (status != VNIC_DMA_OK) {
         pair_fail_rx(card, pair, RING_ERROR_FETCH_DMA);
         return bytes;
@@ -181,8 +185,8 @@ static void receive_complete(struct vnic *card, uint32_t hdr_len, uint32_t len, 
     uint64_t words[COMPLETION_WORDS] = {r->words[0], r->words[1], r->words[2], COMPLETION_TYPE_RX};
     words[0] |= (uint64_t)len << RX_COMPLETION_LEN_SHIFT | (uint64_t)hdr_len << RX_COMPLETION_HDR_LEN_SHIFT;
     words[1] |= (uint64_t)ring_index(&rx->ring, rx->ring.head) << RX_COMPLETION_INDEX_SHIFT;
-    words[2] |= (uint64_t)r->is_first << RX_COMPLETION_SOP_SHIFT | (uint64_t)is_last << RX_COMPLETION_EOP_SHIFT |
-                (uint64_t)error << RX_COMPLETION_ERROR_SHIFT;
+    words[2] |= (uint64_t)r->is_first << RX_COMPLETION_SOP_SHIFT
+                | (uint64_t)is_last << RX_COMPLETION_EOP_SHIFT | (uint64_t)error << RX_COMPLETION_ERROR_SHIFT;
     rx->ring.head++;
     rx->cached--;
     r->is_first = false;
@@ -199,13 +203,13 @@ static uint64_t receive_deliver(struct vnic *card)
     const uint8_t *frame = card->rx_buffer.bytes + receive_front(card)->offset;
     const uint64_t *desc = rx->desc[rx->ring.head % RX_CACHE];
     uint32_t hdr_len = r->is_first ? r->hdr_len : 0;
-    enum vnic_dma_status status = dma_write(&card->pci, &card->scratch.hint[pair].rx_header, rx_desc_hdr_addr(desc), frame,
-                                            hdr_len, VNIC_DMA_HEADER);
+    enum vnic_dma_status status = dma_write(&card->pci, &card->scratch.hint[pair].rx_header,
+                                            rx_desc_hdr_addr(desc), frame, hdr_len, VNIC_DMA_HEADER);
     r->offset += hdr_len;
     uint32_t len = bits_min32(receive_left(card), rx->buf_len);
     if (status == VNIC_DMA_OK) {
-        status = dma_write(&card->pci, &card->scratch.hint[pair].rx_data, rx_desc_buf_addr(desc), frame + r->offset, len,
-                           VNIC_DMA_DATA);
+        status = dma_write(&card->pci, &card->scratch.hint[pair].rx_data, rx_desc_buf_addr(desc),
+                           frame + r->offset, len, VNIC_DMA_DATA);
     }
     r->offset += len;
     receive_complete(card, hdr_len, len, status == VNIC_DMA_OK ? RX_ERROR_NONE : RX_ERROR_DMA);
@@ -244,7 +248,8 @@ uint64_t receive_step(struct vnic *card)
 
 /* ---- reset, bound, snapshot ---- */
 
-/* A frame takes a step to be dropped, or a buffer's step for each 64 bytes at the least, and a fetch for each of those. */
+/* A frame takes a step to be dropped, or a buffer's step for each 64 bytes at the least, and a fetch for
+ * each of those. */
 uint64_t receive_idle_steps(const struct vnic *card)
 {
     uint64_t steps = 0;
@@ -260,20 +265,23 @@ void receive_reset(struct vnic *card)
     packet_buffer_clear(&card->rx_buffer);
 }
 
-/* Of a frame under delivery: whole buffers are behind it, and what is left takes the slots that are reserved. */
+/* Of a frame under delivery: whole buffers are behind it, and what is left takes the slots that are
+ * reserved. */
 static bool receive_is_sound(const struct vnic *card)
 {
     const struct rx_frame *r = &card->state.rx;
     const struct queue_pair *p = &card->state.pair[r->pair];
     uint32_t len = receive_front(card)->len, start = r->is_first ? 0 : r->hdr_len;
-    if (!p->rx.ring.is_running || r->hdr_len > bits_min32(len, p->rx.hdr_len) || r->offset < start ||
-        r->offset >= len + r->is_first) {
+    if (!p->rx.ring.is_running || r->hdr_len > bits_min32(len, p->rx.hdr_len) || r->offset < start
+        || r->offset >= len + r->is_first) {
         return false;
     }
-    bool is_whole = r->is_first ? r->offset == 0 : r->offset > start && (r->offset - start) % p->rx.buf_len == 0;
+    bool is_whole =
+        r->is_first ? r->offset == 0 : r->offset > start && (r->offset - start) % p->rx.buf_len == 0;
     uint32_t data = len - r->offset - (r->is_first ? r->hdr_len : 0);
     uint32_t buffers = data == 0 ? 1 : (data + p->rx.buf_len - 1) / p->rx.buf_len;
-    return is_whole && r->reserved == buffers && buffers <= p->cq.reserved && buffers <= ring_owned(&p->rx.ring);
+    return is_whole && r->reserved == buffers && buffers <= p->cq.reserved
+           && buffers <= ring_owned(&p->rx.ring);
 }
 
 void receive_archive(struct vnic *card, struct archive *a)

@@ -8,7 +8,8 @@
 int receive_frame(struct vnic *card, const uint8_t *frame, uint32_t len);
 /* Neither too short, too long nor unwanted. */
 bool receive_would_take(const struct vnic *card, uint32_t len);
-/* Room for one that loopback writes itself; NULL: the buffer is full. *verdict: dropped at the door when not TAKEN. */
+/* Room for one that loopback writes itself; NULL: the buffer is full. *verdict: dropped at the door when
+ * not TAKEN. */
 uint8_t *receive_slot(struct vnic *card, uint32_t len, int *verdict);
 
 bool receive_is_runnable(const struct vnic *card);

@@ -30,7 +30,8 @@ void card_reset_device(struct vnic *card)
     card->state.run_steps = 0;
 }
 
-/* [RST-2] FLR, D3hot to D0, hot reset and power-on all include the device reset; the function resets the rest. */
+/* [RST-2] FLR, D3hot to D0, hot reset and power-on all include the device reset; the function resets the
+ * rest. */
 static void reset_on_function(void *owner, enum pci_reset level)
 {
     (void)level;

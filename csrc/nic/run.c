@@ -12,12 +12,18 @@
 static bool run_is_runnable(const struct vnic *card, unsigned engine)
 {
     switch (engine) {
-    case VNIC_ENGINE_TEST: return card->state.test.is_busy && card->pci.is_master;
-    case VNIC_ENGINE_RX: return receive_is_runnable(card);
-    case VNIC_ENGINE_TX: return transmit_is_runnable(card);
-    case VNIC_ENGINE_LSO: return largesend_is_runnable(card);
-    case VNIC_ENGINE_IRQ: return vector_deliverable(card) != 0 && pci_is_d0(&card->pci);
-    default: return false;
+    case VNIC_ENGINE_TEST:
+        return card->state.test.is_busy && card->pci.is_master;
+    case VNIC_ENGINE_RX:
+        return receive_is_runnable(card);
+    case VNIC_ENGINE_TX:
+        return transmit_is_runnable(card);
+    case VNIC_ENGINE_LSO:
+        return largesend_is_runnable(card);
+    case VNIC_ENGINE_IRQ:
+        return vector_deliverable(card) != 0 && pci_is_d0(&card->pci);
+    default:
+        return false;
     }
 }
 
@@ -34,11 +40,16 @@ uint32_t run_runnable(const struct vnic *card)
 static uint64_t run_next_bytes(const struct vnic *card, unsigned engine)
 {
     switch (engine) {
-    case VNIC_ENGINE_TEST: return test_block_next_bytes(card);
-    case VNIC_ENGINE_RX: return receive_next_bytes(card);
-    case VNIC_ENGINE_TX: return transmit_next_bytes(card);
-    case VNIC_ENGINE_LSO: return largesend_next_bytes(card);
-    default: return 0;
+    case VNIC_ENGINE_TEST:
+        return test_block_next_bytes(card);
+    case VNIC_ENGINE_RX:
+        return receive_next_bytes(card);
+    case VNIC_ENGINE_TX:
+        return transmit_next_bytes(card);
+    case VNIC_ENGINE_LSO:
+        return largesend_next_bytes(card);
+    default:
+        return 0;
     }
 }
 
@@ -49,28 +60,43 @@ bool run_step(struct vnic *card, unsigned engine, uint64_t *bytes)
         return false;
     }
     switch (engine) {
-    case VNIC_ENGINE_TEST: *bytes = test_block_step(card); break;
-    case VNIC_ENGINE_RX: *bytes = receive_step(card); break;
-    case VNIC_ENGINE_TX: *bytes = transmit_step(card); break;
-    case VNIC_ENGINE_LSO: *bytes = largesend_step(card); break;
-    default: vector_step(card); break;
+    case VNIC_ENGINE_TEST:
+        *bytes = test_block_step(card);
+        break;
+    case VNIC_ENGINE_RX:
+        *bytes = receive_step(card);
+        break;
+    case VNIC_ENGINE_TX:
+        *bytes = transmit_step(card);
+        break;
+    case VNIC_ENGINE_LSO:
+        *bytes = largesend_step(card);
+        break;
+    default:
+        vector_step(card);
+        break;
     }
     return true;
 }
 
 /* Steps of the simple kind taken together; the same as taking them one by one. */
-static uint64_t run_burst(struct vnic *card, unsigned engine, uint64_t max_steps, uint64_t max_bytes, uint64_t *bytes)
+static uint64_t run_burst(struct vnic *card, unsigned engine, uint64_t max_steps, uint64_t max_bytes,
+                          uint64_t *bytes)
 {
     *bytes = 0;
     switch (engine) {
-    case VNIC_ENGINE_RX: return burst_receive(card, max_steps, max_bytes, bytes);
-    case VNIC_ENGINE_TX: return burst_transmit(card, max_steps, max_bytes, bytes);
-    default: return 0;
+    case VNIC_ENGINE_RX:
+        return burst_receive(card, max_steps, max_bytes, bytes);
+    case VNIC_ENGINE_TX:
+        return burst_transmit(card, max_steps, max_bytes, bytes);
+    default:
+        return 0;
     }
 }
 
 /* One burst or one step; 0 when the budget is too small for it. */
-static uint64_t run_some(struct vnic *card, unsigned engine, uint64_t max_steps, uint64_t max_bytes, uint64_t *bytes)
+static uint64_t run_some(struct vnic *card, unsigned engine, uint64_t max_steps, uint64_t max_bytes,
+                         uint64_t *bytes)
 {
     uint64_t steps = run_burst(card, engine, max_steps, max_bytes, bytes);
     if (steps != 0) {
@@ -123,7 +149,8 @@ void run_within(struct vnic *card, const struct vnic_budget *budget, struct vnic
     run_settle(card);
 }
 
-/* [RUN-4] Every vector may be raised once for what is pending, and again for each completion still to come. */
+/* [RUN-4] Every vector may be raised once for what is pending, and again for each completion still to
+ * come. */
 uint64_t run_idle_steps(const struct vnic *card)
 {
     const struct test_block *t = &card->state.test;

@@ -58,7 +58,8 @@ static bool scale_is_sound(const struct vnic *card, const struct rss *rss)
     return true;
 }
 
-/* [RSS-8] Whole or not at all, and between two frames: a commit is a register write, and no step is under way. */
+/* [RSS-8] Whole or not at all, and between two frames: a commit is a register write, and no step is under
+ * way. */
 void scale_commit(struct vnic *card)
 {
     struct rss next = card->state.rss;
@@ -81,8 +82,9 @@ void scale_commit(struct vnic *card)
 uint32_t scale_read_status(const struct vnic *card)
 {
     const struct rss *rss = &card->state.rss;
-    return (uint32_t)rss->is_active << RSS_STATUS_ACTIVE_SHIFT | (uint32_t)rss->is_refused << RSS_STATUS_REFUSED_SHIFT |
-           (uint32_t)rss->generation << RSS_STATUS_GENERATION_SHIFT;
+    return (uint32_t)rss->is_active << RSS_STATUS_ACTIVE_SHIFT
+           | (uint32_t)rss->is_refused << RSS_STATUS_REFUSED_SHIFT
+           | (uint32_t)rss->generation << RSS_STATUS_GENERATION_SHIFT;
 }
 
 void scale_reset(struct vnic *card)

@@ -69,7 +69,8 @@ void snapshot_walk(struct vnic *card, struct archive *a, int *refusal)
     scale_archive(card, a);
     test_block_archive(card, a);
     packet_buffer_archive(&card->rx_buffer, a, card->config.max_frame, card->config.queue_pairs);
-    packet_buffer_archive(&card->tx_buffer, a, card->config.max_frame + VLAN_TAG_BYTES, card->config.queue_pairs);
+    packet_buffer_archive(&card->tx_buffer, a, card->config.max_frame + VLAN_TAG_BYTES,
+                          card->config.queue_pairs);
     for (unsigned i = 0; i < card->config.queue_pairs; i++) {
         pair_archive(card, i, a);
     }

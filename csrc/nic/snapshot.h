@@ -4,7 +4,8 @@
 
 #include "nic/card.h"
 
-/* One walk for saving, hashing and loading. Loading: an enum vnic_result in *refusal when the header is not ours. */
+/* One walk for saving, hashing and loading. Loading: an enum vnic_result in *refusal when the header is
+ * not ours. */
 void snapshot_walk(struct vnic *card, struct archive *a, int *refusal);
 
 #endif

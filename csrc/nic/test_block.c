@@ -41,7 +41,8 @@ void test_block_command(struct vnic *card, uint32_t pulses)
 uint32_t test_block_status(const struct vnic *card)
 {
     const struct test_block *t = &card->state.test;
-    return (uint32_t)t->is_busy << TEST_DMA_STATUS_BUSY_SHIFT | (uint32_t)t->result << TEST_DMA_STATUS_RESULT_SHIFT;
+    return (uint32_t)t->is_busy << TEST_DMA_STATUS_BUSY_SHIFT
+           | (uint32_t)t->result << TEST_DMA_STATUS_RESULT_SHIFT;
 }
 
 static uint32_t test_block_chunk(const struct test_block *t)
@@ -65,7 +66,8 @@ static enum vnic_dma_status test_block_load(struct vnic *card, uint8_t *chunk, u
         return VNIC_DMA_OK;
     }
     uint64_t from = (t->op == TEST_OP_COPY ? t->src : t->dst) + t->at;
-    enum vnic_dma_status status = dma_read(&card->pci, &card->scratch.test_hint[0], from, chunk, n, VNIC_DMA_TEST);
+    enum vnic_dma_status status =
+        dma_read(&card->pci, &card->scratch.test_hint[0], from, chunk, n, VNIC_DMA_TEST);
     for (uint32_t i = 0; t->op == TEST_OP_INVERT && i < n; i++) {
         chunk[i] = (uint8_t)~chunk[i];
     }
@@ -85,7 +87,8 @@ uint64_t test_block_step(struct vnic *card)
     uint64_t bytes = test_block_next_bytes(card);
     enum vnic_dma_status status = test_block_load(card, card->test_chunk, n);
     if (status == VNIC_DMA_OK) {
-        status = dma_write(&card->pci, &card->scratch.test_hint[1], t->dst + t->at, card->test_chunk, n, VNIC_DMA_TEST);
+        status = dma_write(&card->pci, &card->scratch.test_hint[1], t->dst + t->at, card->test_chunk, n,
+                           VNIC_DMA_TEST);
     }
     t->at += n;
     if (status != VNIC_DMA_OK) {
@@ -112,6 +115,7 @@ void test_block_archive(struct vnic *card, struct archive *a)
     ARCHIVE(a, TAG_TEST_PATTERN, t->pattern, UINT32_MAX);
     ARCHIVE(a, TAG_TEST_DST, t->dst, UINT64_MAX);
     ARCHIVE(a, TAG_TEST_SRC, t->src, UINT64_MAX);
-    bool is_sound = t->op <= TEST_OP_INVERT && t->len >= 1 && t->len <= TEST_LEN_MAX && t->at < t->len && t->at % TEST_CHUNK == 0;
+    bool is_sound = t->op <= TEST_OP_INVERT && t->len >= 1 && t->len <= TEST_LEN_MAX && t->at < t->len
+                    && t->at % TEST_CHUNK == 0;
     archive_refuse_if(a, t->is_busy && !is_sound);
 }

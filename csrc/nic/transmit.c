@@ -1,4 +1,5 @@
-/* transmit.c: the transmit engine: whose turn it is, fetching, refusing, gathering and finishing of frames. */
+/* transmit.c: the transmit engine: whose turn it is, fetching, refusing, gathering and finishing of
+ * frames. */
 #include "nic/transmit.h"
 
 #include <string.h>
@@ -42,8 +43,9 @@ static void transmit_pass_turn(struct vnic *card)
     card->state.tx_turn_open = false;
 }
 
-/* [TX-14] Deficit round robin: in its turn a ring gets a quantum and sends while it has credit. A ring without work
- * keeps a debt but no credit. Somebody has work when this is called, so it ends: each round pays a quantum off a debt. */
+/* [TX-14] Deficit round robin: in its turn a ring gets a quantum and sends while it has credit. A ring
+ * without work keeps a debt but no credit. Somebody has work when this is called, so it ends: each round
+ * pays a quantum off a debt. */
 unsigned transmit_pick(struct vnic *card)
 {
     for (;;) {
@@ -84,10 +86,14 @@ bool transmit_is_runnable(const struct vnic *card)
         return false;
     }
     switch ((enum tx_phase)card->state.tx.phase) {
-    case TX_PHASE_NONE: return transmit_has_todo(card);
-    case TX_PHASE_GATHER: return true;
-    case TX_PHASE_READY: return emit_has_room(card, offload_len(card));
-    case TX_PHASE_SEGMENT: break;
+    case TX_PHASE_NONE:
+        return transmit_has_todo(card);
+    case TX_PHASE_GATHER:
+        return true;
+    case TX_PHASE_READY:
+        return emit_has_room(card, offload_len(card));
+    case TX_PHASE_SEGMENT:
+        break;
     }
     return false;
 }
@@ -119,8 +125,8 @@ uint64_t transmit_fetch(struct vnic *card, unsigned pair)
     uint32_t n = bits_min32(ring_owned(&tx->ring) - tx->cached, bits_min32(tx->ring.count - index, room));
     uint64_t bytes = (uint64_t)n * TX_DATA_BYTES;
     enum vnic_dma_status status = dma_read(&card->pci, &card->scratch.hint[pair].tx_ring,
-                                           tx->ring.base + (uint64_t)index * TX_DATA_BYTES, tx->desc[slot], (uint32_t)bytes,
-                                           VNIC_DMA_DESCRIPTOR);
+                                           tx->ring.base + (uint64_t)index * TX_DATA_BYTES, tx->desc[slot],
+                                           (uint32_t)bytes, VNIC_DMA_DESCRIPTOR);
     if (status != VNIC_DMA_OK) {
         pair_fail_tx(card, pair, RING_ERROR_FETCH_DMA);
         return bytes;
@@ -243,10 +249,15 @@ uint64_t transmit_step(struct vnic *card)
     }
     unsigned pair = transmit_pick(card);
     switch (transmit_todo(card, pair)) {
-    case TODO_FETCH: return transmit_fetch(card, pair);
-    case TODO_SKIP: transmit_skip(card, pair); return COMPLETION_BYTES;
-    case TODO_FRAME: return transmit_start(card, pair);
-    case TODO_NOTHING: break;
+    case TODO_FETCH:
+        return transmit_fetch(card, pair);
+    case TODO_SKIP:
+        transmit_skip(card, pair);
+        return COMPLETION_BYTES;
+    case TODO_FRAME:
+        return transmit_start(card, pair);
+    case TODO_NOTHING:
+        break;
     }
     return 0;
 }
@@ -264,9 +275,9 @@ void transmit_abandon(struct vnic *card, unsigned pair)
     }
 }
 
-/* A descriptor takes at most a fetch, a start and a gather; a large send needs two descriptors and makes at most
- * TX_LSO_MAX / TX_MSS_MIN segments, each gathered in at most one step more than it has descriptors, and each, looped
- * back, delivered in at most 2 * (max_frame / 64 + 2) steps. */
+/* A descriptor takes at most a fetch, a start and a gather; a large send needs two descriptors and makes
+ * at most TX_LSO_MAX / TX_MSS_MIN segments, each gathered in at most one step more than it has
+ * descriptors, and each, looped back, delivered in at most 2 * (max_frame / 64 + 2) steps. */
 uint64_t transmit_idle_steps(const struct vnic *card)
 {
     uint64_t descriptors = 0;

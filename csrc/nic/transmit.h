@@ -1,4 +1,5 @@
-/* transmit.h: the transmit engine: rings in turn, descriptors, gathering, offloads; and the large-send engine behind it. */
+/* transmit.h: the transmit engine: rings in turn, descriptors, gathering, offloads; and the large-send
+ * engine behind it. */
 #ifndef VNIC_NIC_TRANSMIT_H
 #define VNIC_NIC_TRANSMIT_H
 
@@ -12,8 +13,8 @@ static inline bool transmit_is_end(const uint64_t desc[])
 }
 
 bool transmit_is_runnable(const struct vnic *card);
-/* The ring of the next step, its turn opened; no frame is being built, and somebody has work. Asked again before that
- * step, the answer is the same. */
+/* The ring of the next step, its turn opened; no frame is being built, and somebody has work. Asked again
+ * before that step, the answer is the same. */
 unsigned transmit_pick(struct vnic *card);
 /* The step that reads descriptors; bytes moved. */
 uint64_t transmit_fetch(struct vnic *card, unsigned pair);

@@ -18,10 +18,12 @@ static const uint64_t *txframe_desc(const struct vnic *card, uint32_t n)
 static bool txframe_is_data(const uint64_t *desc)
 {
     uint64_t len = tx_data_len(desc);
-    return tx_data_type(desc) == DESC_TYPE_DATA && (desc[1] & ~DATA_USED_BITS) == 0 && len >= 1 && len <= TX_LSO_MAX;
+    return tx_data_type(desc) == DESC_TYPE_DATA && (desc[1] & ~DATA_USED_BITS) == 0 && len >= 1
+           && len <= TX_LSO_MAX;
 }
 
-/* [TX-3] At most one context, first, then data only. Sums the bytes; reads on to the frame's end in any case. */
+/* [TX-3] At most one context, first, then data only. Sums the bytes; reads on to the frame's end in any
+ * case. */
 static enum tx_status txframe_scan(struct vnic *card)
 {
     struct tx_frame *t = &card->state.tx;
@@ -48,7 +50,8 @@ static enum tx_status txframe_scan(struct vnic *card)
 enum tx_status txframe_begin(struct vnic *card, unsigned pair)
 {
     struct tx_frame *t = &card->state.tx;
-    *t = (struct tx_frame){.phase = TX_PHASE_GATHER, .pair = (uint8_t)pair, .first = card->state.pair[pair].tx.ring.head};
+    *t = (struct tx_frame){
+        .phase = TX_PHASE_GATHER, .pair = (uint8_t)pair, .first = card->state.pair[pair].tx.ring.head};
     enum tx_status status = txframe_scan(card);
     if (status != TX_STATUS_OK) {
         return status;
@@ -77,12 +80,14 @@ bool txframe_gather(struct vnic *card, uint8_t *to, uint32_t want, uint32_t *byt
     return status == VNIC_DMA_OK;
 }
 
-void txframe_report(struct vnic *card, unsigned pair, uint32_t first, enum tx_status status, uint32_t frames, uint32_t bytes)
+void txframe_report(struct vnic *card, unsigned pair, uint32_t first, enum tx_status status, uint32_t frames,
+                    uint32_t bytes)
 {
     const struct ring *ring = &card->state.pair[pair].tx.ring;
     uint64_t words[COMPLETION_WORDS] = {0};
-    words[0] = (uint64_t)ring_index(ring, ring->head) << TX_COMPLETION_HEAD_SHIFT |
-               (uint64_t)ring_index(ring, first) << TX_COMPLETION_INDEX_SHIFT | (uint64_t)status << TX_COMPLETION_STATUS_SHIFT;
+    words[0] = (uint64_t)ring_index(ring, ring->head) << TX_COMPLETION_HEAD_SHIFT
+               | (uint64_t)ring_index(ring, first) << TX_COMPLETION_INDEX_SHIFT
+               | (uint64_t)status << TX_COMPLETION_STATUS_SHIFT;
     words[1] = (uint64_t)bytes << TX_COMPLETION_BYTES_SHIFT | (uint64_t)frames << TX_COMPLETION_FRAMES_SHIFT;
     words[2] = card->pci.now_ns;
     words[3] = COMPLETION_TYPE_TX;
@@ -92,12 +97,23 @@ void txframe_report(struct vnic *card, unsigned pair, uint32_t first, enum tx_st
 void txframe_count_status(struct vnic *card, enum tx_status status)
 {
     switch (status) {
-    case TX_STATUS_OK: break;
-    case TX_STATUS_DESCRIPTOR: card_count(card, STAT(TX_DROP_DESCRIPTOR)); break;
-    case TX_STATUS_LENGTH: card_count(card, STAT(TX_DROP_LENGTH)); break;
-    case TX_STATUS_OFFLOAD: card_count(card, STAT(TX_DROP_OFFLOAD)); break;
-    case TX_STATUS_DMA: card_count(card, STAT(TX_DROP_DMA)); break;
-    case TX_STATUS_LINK: card_count(card, STAT(TX_DROP_LINK)); break;
+    case TX_STATUS_OK:
+        break;
+    case TX_STATUS_DESCRIPTOR:
+        card_count(card, STAT(TX_DROP_DESCRIPTOR));
+        break;
+    case TX_STATUS_LENGTH:
+        card_count(card, STAT(TX_DROP_LENGTH));
+        break;
+    case TX_STATUS_OFFLOAD:
+        card_count(card, STAT(TX_DROP_OFFLOAD));
+        break;
+    case TX_STATUS_DMA:
+        card_count(card, STAT(TX_DROP_DMA));
+        break;
+    case TX_STATUS_LINK:
+        card_count(card, STAT(TX_DROP_LINK));
+        break;
     }
 }
 
@@ -117,10 +133,12 @@ static bool txframe_is_sound(struct vnic *card)
         offset -= (uint32_t)tx_data_len(txframe_desc(card, at));
         at++;
     }
-    bool is_same = status == TX_STATUS_OK && fresh.descriptors == saved.descriptors && fresh.total == saved.total &&
-                   fresh.has_context == saved.has_context && fresh.wants_report == saved.wants_report &&
-                   fresh.context[0] == saved.context[0] && fresh.context[1] == saved.context[1];
-    return is_same && saved.taken <= saved.total && saved.at == at && saved.at_offset == offset && offload_is_sound(card);
+    bool is_same = status == TX_STATUS_OK && fresh.descriptors == saved.descriptors
+                   && fresh.total == saved.total && fresh.has_context == saved.has_context
+                   && fresh.wants_report == saved.wants_report && fresh.context[0] == saved.context[0]
+                   && fresh.context[1] == saved.context[1];
+    return is_same && saved.taken <= saved.total && saved.at == at && saved.at_offset == offset
+           && offload_is_sound(card);
 }
 
 void txframe_archive(struct vnic *card, struct archive *a)

@@ -126,7 +126,8 @@ void vector_archive(struct vnic *card, struct archive *a)
     uint64_t now_ns = card->pci.now_ns;
     for (unsigned i = 0; i < card->config.vectors; i++) {
         ARCHIVE(a, TAG_VECTOR_NEXT, s->vector[i].next_ns, UINT64_MAX);
-        archive_refuse_if(a, s->vector[i].next_ns > now_ns && s->vector[i].next_ns - now_ns > VEC_INTERVAL_NS_MASK);
+        archive_refuse_if(a, s->vector[i].next_ns > now_ns
+                                 && s->vector[i].next_ns - now_ns > VEC_INTERVAL_NS_MASK);
         ARCHIVE(a, TAG_VECTOR_CAUSES, s->vector[i].causes, UINT32_MAX);
         ARCHIVE(a, TAG_VECTOR_RAISED, s->vector[i].raised, UINT32_MAX);
     }
