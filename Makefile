@@ -48,6 +48,7 @@ asan:
 
 # Of the last `make asan`. LEFT_OUT: files that need instructions which this processor lacks.
 coverage:
+	$(PYTHON) .ci/source_branches.py build
 	gcovr --branches --config .ci/gcovr.cfg $(foreach file,$(LEFT_OUT),--exclude '$(file)') build
 
 perf:

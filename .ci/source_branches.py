@@ -19,6 +19,7 @@ FUNCTION, ARCS = 0x0100_0000, 0x0143_0000
 FAKE = 2
 _WORD = struct.Struct("<I")
 _MAGIC = b"oncg"
+_HEADER = 16
 _LENGTHS_IN_BYTES = 12  # since this version of gcc
 
 # Arcs of a function: source block to (place of the flags in the file, destination block, flags).
@@ -34,9 +35,10 @@ def word(graph: bytes | bytearray, at: int) -> int:
 def start_of_records(graph: bytes | bytearray) -> int:
     """Behind magic, version, stamp, checksum, folder and a flag; ValueError for another format."""
     version = bytes(graph[4:8][::-1])
-    if graph[:4] != _MAGIC or (version[0] - ord("A")) * 10 + version[1] - ord("0") < _LENGTHS_IN_BYTES:
+    is_graph = len(graph) > _HEADER and graph[:4] == _MAGIC
+    if not is_graph or (version[0] - ord("A")) * 10 + version[1] - ord("0") < _LENGTHS_IN_BYTES:
         raise ValueError("not a graph that gcc 12 or later wrote")
-    return 16 + 4 + word(graph, 16) + 4
+    return _HEADER + 4 + word(graph, _HEADER) + 4
 
 
 def functions(graph: bytes | bytearray) -> Iterator[Arcs]:

@@ -1,4 +1,4 @@
-/* bring_up.c: a card from any state to running, by the steps of spec/programming.md, and the tests that show that it runs. */
+/* bring_up.c: a card from any state to running, by spec/programming.md, and tests that show that it runs. */
 #include "gen/descriptors.h"
 #include "gen/msix_table.h"
 #include "gen/pci_config.h"
@@ -30,22 +30,25 @@
 #define BLOCK 8u /* transmit descriptors that the ring is filled with again and again */
 
 static const uint8_t tcp_headers[TCP_HEADERS] = {
-    0x02, 0, 0, 0, 0, 0x01, 0x02, 0, 0, 0, 0, 0x99, 0x08, 0x00,                                /* Ethernet */
-    0x45, 0, 0x04, 0x10, 0x12, 0x34, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,           /* IPv4 */
-    0x30, 0x39, 0, 80, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x18, 0xFF, 0xFF, 0, 0, 0, 0,             /* TCP */
+    0x02, 0,    0,    0,    0,    0x01, 0x02, 0, 0,  0, 0, 0x99, 0x08, 0x00, /* Ethernet */
+    0x45, 0,    0x04, 0x10, 0x12, 0x34, 0x40, 0, 64, 6, 0, 0,    10,   0,
+    0,    1,    10,   0,    0,    2, /* IPv4 */
+    0x30, 0x39, 0,    80,   0,    0,    0,    1, 0,  0, 0, 2,    0x50, 0x18,
+    0xFF, 0xFF, 0,    0,    0,    0, /* TCP */
 };
 static const uint8_t udp_headers[] = {
-    0x02, 0, 0, 0, 0, 0x01, 0x02, 0, 0, 0, 0, 0x99, 0x86, 0xDD,                                /* Ethernet */
-    0x60, 0, 0, 0, 0x01, 0xFC, 17, 64,                                                         /* IPv6 */
-    0xFD, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xFD, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2,
-    0x13, 0x88, 0x13, 0x89, 0x01, 0xFC, 0, 0,                                                  /* UDP */
+    0x02, 0, 0, 0, 0,    0x01, 0x02, 0,  0, 0, 0, 0x99, 0x86, 0xDD, /* Ethernet */
+    0x60, 0, 0, 0, 0x01, 0xFC, 17,   64, /* IPv6 */
+    0xFD, 0, 0, 0, 0,    0,    0,    0,  0, 0, 0, 0,    0,    0,    0,    1,    0xFD, 0,    0, 0,
+    0,    0, 0, 0, 0,    0,    0,    0,  0, 0, 0, 2,    0x13, 0x88, 0x13, 0x89, 0x01, 0xFC, 0, 0, /* UDP */
 };
 
 /* ---- operations ---- */
 
 static void put(struct oplang_program *p, uint32_t offset, uint64_t value, uint8_t width)
 {
-    (void)oplang_append(p, (struct vnic_op){.code = VNIC_OP_WRITE, .width = width, .addr = offset, .value = value}, NULL, 0);
+    (void)oplang_append(
+        p, (struct vnic_op){.code = VNIC_OP_WRITE, .width = width, .addr = offset, .value = value}, NULL, 0);
 }
 
 static void put_pair(struct oplang_program *p, unsigned pair, uint32_t offset, uint64_t value, uint8_t width)
@@ -55,15 +58,19 @@ static void put_pair(struct oplang_program *p, unsigned pair, uint32_t offset, u
 
 static void put_table(struct oplang_program *p, uint32_t offset, uint32_t value)
 {
-    (void)oplang_append(p, (struct vnic_op){.code = VNIC_OP_WRITE, .index = 2, .width = 4, .addr = offset, .value = value}, NULL, 0);
+    (void)oplang_append(
+        p, (struct vnic_op){.code = VNIC_OP_WRITE, .index = 2, .width = 4, .addr = offset, .value = value},
+        NULL, 0);
 }
 
 static void configure(struct oplang_program *p, uint32_t offset, uint32_t value)
 {
-    (void)oplang_append(p, (struct vnic_op){.code = VNIC_OP_CFG_WRITE, .width = 4, .addr = offset, .value = value}, NULL, 0);
+    (void)oplang_append(
+        p, (struct vnic_op){.code = VNIC_OP_CFG_WRITE, .width = 4, .addr = offset, .value = value}, NULL, 0);
 }
 
-static void fill(struct oplang_program *p, uint64_t addr, uint8_t stride, uint64_t count, uint8_t rise, const void *data, uint32_t len)
+static void fill(struct oplang_program *p, uint64_t addr, uint8_t stride, uint64_t count, uint8_t rise,
+                 const void *data, uint32_t len)
 {
     struct vnic_op op = {.code = OPLANG_FILL, .index = rise, .width = stride, .addr = addr, .value = count};
     (void)oplang_append(p, op, data, len);
@@ -76,7 +83,8 @@ static void poke(struct oplang_program *p, uint64_t addr, const void *data, uint
 
 /* ---- memory ---- */
 
-static void frame_append(struct oplang_program *p, uint64_t addr, const uint8_t *headers, uint32_t headers_len, uint32_t len)
+static void frame_append(struct oplang_program *p, uint64_t addr, const uint8_t *headers,
+                         uint32_t headers_len, uint32_t len)
 {
     uint8_t frame[TCP_BYTES];
     memcpy(frame, headers, headers_len);
@@ -221,7 +229,8 @@ void bring_up_append(struct oplang_program *p)
         pair_append(p, i);
     }
     put(p, REG_MAC_TX_CTRL, MAC_TX_CTRL_ENABLE_MASK | MAC_TX_CTRL_PAD_MASK, 4);
-    put(p, REG_MAC_RX_CTRL, MAC_RX_CTRL_ENABLE_MASK | MAC_RX_CTRL_PROMISCUOUS_MASK | MAC_RX_CTRL_CSUM_MASK, 4);
+    put(p, REG_MAC_RX_CTRL, MAC_RX_CTRL_ENABLE_MASK | MAC_RX_CTRL_PROMISCUOUS_MASK | MAC_RX_CTRL_CSUM_MASK,
+        4);
 }
 
 /* ---- tests of a card that was brought up ---- */
@@ -253,8 +262,9 @@ static bool test_fire(struct world *w)
         return false;
     }
     for (size_t n = vnic_interrupts(w->card, message, 8); n > 0; n--) {
-        is_seen = is_seen || (message[n - 1].kind == VNIC_MSIX && message[n - 1].addr == MESSAGE_ADDR &&
-                              message[n - 1].data == MESSAGE_DATA + EVENT_VECTOR);
+        is_seen = is_seen
+                  || (message[n - 1].kind == VNIC_MSIX && message[n - 1].addr == MESSAGE_ADDR
+                      && message[n - 1].data == MESSAGE_DATA + EVENT_VECTOR);
     }
     return is_seen;
 }
@@ -267,16 +277,17 @@ static bool test_one_dma(struct world *w, enum test_op op, uint64_t dst, uint64_
     set(w, REG_TEST_DMA_PATTERN, 0x5A5A5A5A);
     set(w, REG_TEST_DMA_CMD, TEST_DMA_CMD_GO_MASK | (uint32_t)op << TEST_DMA_CMD_OP_SHIFT);
     const uint8_t *at = world_memory(w, dst, 101);
-    bool is_done = world_settle(w, WORLD_RUN_MAX) &&
-                   get(w, REG_TEST_DMA_STATUS) == (uint32_t)TEST_RESULT_OK << TEST_DMA_STATUS_RESULT_SHIFT;
+    bool is_done = world_settle(w, WORLD_RUN_MAX)
+                   && get(w, REG_TEST_DMA_STATUS) == (uint32_t)TEST_RESULT_OK << TEST_DMA_STATUS_RESULT_SHIFT;
     return is_done && at[0] == expected && at[99] == expected && at[100] == 0;
 }
 
 static bool test_dma(struct world *w)
 {
     memset(world_memory(w, SCRATCH, 0x1000), 0, 0x1000);
-    return test_one_dma(w, TEST_OP_FILL, SCRATCH, 0, 0x5A) && test_one_dma(w, TEST_OP_COPY, SCRATCH + 0x800, SCRATCH, 0x5A) &&
-           test_one_dma(w, TEST_OP_INVERT, SCRATCH, 0, 0xA5);
+    return test_one_dma(w, TEST_OP_FILL, SCRATCH, 0, 0x5A)
+           && test_one_dma(w, TEST_OP_COPY, SCRATCH + 0x800, SCRATCH, 0x5A)
+           && test_one_dma(w, TEST_OP_INVERT, SCRATCH, 0, 0xA5);
 }
 
 /* The plain TCP frame of the ring's first descriptor, in three buffers of the pair that its hash chose. */
@@ -289,7 +300,8 @@ static bool test_loop(struct world *w)
     set(w, REG_GLB_CTRL, 0);
     for (unsigned pair = 0; is_settled && pair < PAIRS; pair++) {
         if (get(w, REG_QP_RX_HEAD + pair * REG_QP_STRIDE) == 3) {
-            return memcmp(world_memory(w, BUFFERS(pair), TCP_BYTES), frame, TCP_BYTES) == 0 && get(w, REG_QP_TX_HEAD) == 1;
+            return memcmp(world_memory(w, BUFFERS(pair), TCP_BYTES), frame, TCP_BYTES) == 0
+                   && get(w, REG_QP_TX_HEAD) == 1;
         }
     }
     return false;
@@ -331,7 +343,8 @@ static const char *reset_queues(struct world *w)
         set(w, REG_VEC_INTERVAL + v * REG_VEC_STRIDE, 0);
     }
     (void)vnic_advance(w->card, now > UINT64_MAX - UINT32_MAX ? UINT64_MAX : now + UINT32_MAX);
-    return world_settle(w, 64 * WORLD_RUN_MAX) ? NULL : "the card did not come to rest before its queues were reset";
+    return world_settle(w, 64 * WORLD_RUN_MAX) ? NULL
+                                               : "the card did not come to rest before its queues were reset";
 }
 
 const char *bring_up_reset(struct world *w, enum bring_up_level level)
@@ -341,7 +354,8 @@ const char *bring_up_reset(struct world *w, enum bring_up_level level)
         make_reachable(w);
         set(w, REG_GLB_CTRL, GLB_CTRL_RESET_MASK);
         break;
-    case LEVEL_QUEUE: return reset_queues(w);
+    case LEVEL_QUEUE:
+        return reset_queues(w);
     case LEVEL_FLR:
         vnic_insert(w->card);
         vnic_cfg_write(w->card, CFG_PM_CTRL, 4, 0);

@@ -1,4 +1,4 @@
-/* fuzz_card.c: hostile programs on the card: a libFuzzer target, and a program of its own that writes them at random. */
+/* fuzz_card.c: hostile programs on the card: a libFuzzer target, and a random driver of its own. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,8 @@
 /* Code, index, width, addr, value, bytes of data, and the first `most` of those. */
 static void op_print(const struct oplang_program *p, const struct oplang_op *o, uint32_t most)
 {
-    printf("%u %u %u %" PRIu64 " %" PRIu64 " %u ", o->op.code, o->op.index, o->op.width, o->op.addr, o->op.value, o->data_len);
+    printf("%u %u %u %" PRIu64 " %" PRIu64 " %u ", o->op.code, o->op.index, o->op.width, o->op.addr,
+           o->op.value, o->data_len);
     for (uint32_t i = 0; i < o->data_len && i < most; i++) {
         printf("%02x", p->bytes[o->data + i]);
     }
@@ -119,7 +120,8 @@ static int run_random(struct judge *j, double seconds, uint64_t seed, const char
         }
     }
     double took = seconds_now() - start;
-    printf("%" PRIu64 " programs of %" PRIu64 " operations, %" PRIu64 " steps, %" PRIu64 " saves with work pending; %.0f programs/s\n",
+    printf("%" PRIu64 " programs of %" PRIu64 " operations, %" PRIu64 " steps, %" PRIu64
+           " saves with work pending; %.0f programs/s\n",
            j->programs, j->ops, j->steps, j->kept, (double)j->programs / took);
     return 0;
 }
@@ -159,40 +161,60 @@ static int print_bring_up(void)
     return 0;
 }
 
+struct options {
+    double seconds;
+    uint64_t seed;
+    const char *save;
+    bool is_printing, has_files;
+};
+
+/* An option with its value at argument[i]; how many arguments that were, 0: it is a file. */
+static int option_take(struct options *o, int count, char **argument, int i)
+{
+    if (strcmp(argument[i], "--print") == 0) {
+        o->is_printing = true;
+        return 1;
+    }
+    if (i + 1 == count) {
+        return 0;
+    }
+    if (strcmp(argument[i], "--seconds") == 0) {
+        o->seconds = strtod(argument[i + 1], NULL);
+    } else if (strcmp(argument[i], "--seed") == 0) {
+        o->seed = strtoull(argument[i + 1], NULL, 0);
+    } else if (strcmp(argument[i], "--save") == 0) {
+        o->save = argument[i + 1];
+    } else {
+        return 0;
+    }
+    return 2;
+}
+
+static int run_arguments(struct judge *j, struct options *o, int count, char **argument)
+{
+    int result = 0;
+    for (int i = 1, taken; i < count && result == 0; i += taken ? taken : 1) {
+        taken = option_take(o, count, argument, i);
+        if (taken == 0) {
+            o->has_files = true;
+            result = run_file(j, argument[i], o->is_printing);
+        }
+    }
+    return o->has_files ? result : run_random(j, o->seconds, o->seed, o->save);
+}
+
 /* fuzz_card [--seconds N] [--seed N] [--save FILE] | --bring-up | [--print] FILE... */
 int main(int count, char **argument)
 {
     static struct judge j;
-    double seconds = 1;
-    uint64_t seed = 1;
-    const char *save = NULL;
-    bool is_printed = false;
-    int result = 0, files = 0;
+    struct options options = {.seconds = 1, .seed = 1};
+    if (count == 2 && strcmp(argument[1], "--bring-up") == 0) {
+        return print_bring_up();
+    }
     if (!judge_create(&j)) {
         return 2;
     }
-    for (int i = 1; i < count && result == 0; i++) {
-        bool has_value = i + 1 < count;
-        if (strcmp(argument[i], "--bring-up") == 0) {
-            judge_destroy(&j);
-            return print_bring_up();
-        }
-        if (strcmp(argument[i], "--print") == 0) {
-            is_printed = true;
-        } else if (has_value && strcmp(argument[i], "--seconds") == 0) {
-            seconds = strtod(argument[++i], NULL);
-        } else if (has_value && strcmp(argument[i], "--seed") == 0) {
-            seed = strtoull(argument[++i], NULL, 0);
-        } else if (has_value && strcmp(argument[i], "--save") == 0) {
-            save = argument[++i];
-        } else {
-            result = run_file(&j, argument[i], is_printed);
-            files++;
-        }
-    }
-    if (files == 0) {
-        result = run_random(&j, seconds, seed, save);
-    }
+    int result = run_arguments(&j, &options, count, argument);
     judge_destroy(&j);
     return result;
 }

@@ -1,4 +1,4 @@
-/* judge.h: runs a program on a card, and again on a twin in another way, and says what was not as it must be. */
+/* judge.h: a program on a card, and on a twin in another manner, and what was not as it must be. */
 #ifndef VNIC_FUZZ_JUDGE_H
 #define VNIC_FUZZ_JUDGE_H
 
@@ -17,7 +17,7 @@ enum judge_flag {
 
 struct judge {
     struct world card, twin;
-    uint64_t pristine;
+    struct world_image *fresh, *up; /* a card just created; one that is brought up */
     uint64_t programs, ops, steps, kept; /* kept: saves with work pending */
 };
 

@@ -1,4 +1,4 @@
-/* oplang.h: programs of operations on a card as bytes, one record each, framed as in RFC 1055 so that damage stays local. */
+/* oplang.h: programs of operations as bytes: one record each, framed as in RFC 1055. */
 #ifndef VNIC_FUZZ_OPLANG_H
 #define VNIC_FUZZ_OPLANG_H
 
@@ -10,9 +10,10 @@
 #include "vnic/vnic.h"
 
 /*
- * A program is a version, flags, and records between END bytes. A record is a code, its fields as LEB128 in the order of
- * index, width, addr, value as far as the code has them, and the rest is data. Fields that a record is too short for are
- * 0, records of an unknown code are passed over: any bytes behind the version are a program.
+ * A program is a version, flags, and records between END bytes, so that damage stays local. A record is a
+ * code, its fields as LEB128 in the order of index, width, addr, value as far as the code has them, and the
+ * rest is data. Fields that a record is too short for are 0, records of an unknown code are passed over: any
+ * bytes behind the version are a program.
  */
 #define OPLANG_VERSION 1u
 #define OPLANG_HEADER 2u
@@ -22,15 +23,23 @@
 /* Codes beyond those of vnic_batch(): what the world around the card does. */
 enum oplang_code {
     OPLANG_POKE = 0x80,   /* data into guest memory at addr */
-    OPLANG_FILL = 0x81,   /* the same value times, width bytes apart, its first 8 bytes rising by 1 << index each time */
-    OPLANG_MAP = 0x82,    /* maps the region numbered addr again, with permissions index */
-    OPLANG_UNMAP = 0x83,  /* takes value bytes at addr away */
-    OPLANG_ARM = 0x84,    /* data: struct vnic_fault, little-endian, as far as it goes */
+    OPLANG_FILL =
+        0x81, /* the same value times, width bytes apart, its first 8 bytes rising by 1 << index each time */
+    OPLANG_MAP = 0x82, /* maps the region numbered addr again, with permissions index */
+    OPLANG_UNMAP = 0x83, /* takes value bytes at addr away */
+    OPLANG_ARM = 0x84, /* data: struct vnic_fault, little-endian, as far as it goes */
     OPLANG_DISARM = 0x85, /* value: id */
-    OPLANG_TAMPER = 0x86  /* saves, edits records by data (see world_tamper) and loads */
+    OPLANG_TAMPER = 0x86 /* saves, edits records by data (see world_tamper) and loads */
 };
 
-enum oplang_field { FIELD_INDEX = 1, FIELD_WIDTH = 2, FIELD_ADDR = 4, FIELD_VALUE = 8, FIELD_DATA = 16, FIELD_KNOWN = 32 };
+enum oplang_field {
+    FIELD_INDEX = 1,
+    FIELD_WIDTH = 2,
+    FIELD_ADDR = 4,
+    FIELD_VALUE = 8,
+    FIELD_DATA = 16,
+    FIELD_KNOWN = 32
+};
 
 struct oplang_op {
     struct vnic_op op;
@@ -61,14 +70,21 @@ static inline unsigned oplang_fields(unsigned code)
         [VNIC_OP_DRAIN] = 0,
     };
     switch (code) {
-    case OPLANG_POKE: return FIELD_KNOWN | FIELD_ADDR | FIELD_DATA;
-    case OPLANG_FILL: return FIELD_KNOWN | FIELD_INDEX | FIELD_WIDTH | FIELD_ADDR | FIELD_VALUE | FIELD_DATA;
-    case OPLANG_MAP: return FIELD_KNOWN | FIELD_INDEX | FIELD_ADDR;
-    case OPLANG_UNMAP: return FIELD_KNOWN | FIELD_ADDR | FIELD_VALUE;
+    case OPLANG_POKE:
+        return FIELD_KNOWN | FIELD_ADDR | FIELD_DATA;
+    case OPLANG_FILL:
+        return FIELD_KNOWN | FIELD_INDEX | FIELD_WIDTH | FIELD_ADDR | FIELD_VALUE | FIELD_DATA;
+    case OPLANG_MAP:
+        return FIELD_KNOWN | FIELD_INDEX | FIELD_ADDR;
+    case OPLANG_UNMAP:
+        return FIELD_KNOWN | FIELD_ADDR | FIELD_VALUE;
     case OPLANG_ARM:
-    case OPLANG_TAMPER: return FIELD_KNOWN | FIELD_DATA;
-    case OPLANG_DISARM: return FIELD_KNOWN | FIELD_VALUE;
-    default: return code < VNIC_OP_CODES ? FIELD_KNOWN | batch[code] : 0;
+    case OPLANG_TAMPER:
+        return FIELD_KNOWN | FIELD_DATA;
+    case OPLANG_DISARM:
+        return FIELD_KNOWN | FIELD_VALUE;
+    default:
+        return code < VNIC_OP_CODES ? FIELD_KNOWN | batch[code] : 0;
     }
 }
 
@@ -102,7 +118,7 @@ static inline uint32_t oplang_put(uint8_t *bytes, uint64_t value)
 
 enum { SLIP_END = 0xC0, SLIP_ESC = 0xDB, SLIP_ESC_END = 0xDC, SLIP_ESC_ESC = 0xDD };
 
-/* Unescapes a record into `to`, of `room` bytes, and moves *at behind its END; its length. What has no room is lost. */
+/* Unescapes a record into `to` and moves *at behind its END; its length. What has no room is lost. */
 static inline uint32_t oplang_unframe(const uint8_t *in, size_t len, size_t *at, uint8_t *to, uint32_t room)
 {
     uint32_t n = 0;
@@ -188,9 +204,9 @@ static inline uint32_t oplang_head(const struct vnic_op *op, uint8_t *head)
     return len;
 }
 
-/* Appends an operation to encoded bytes; the new length, `room` when it does not fit. scratch: head and data. */
-static inline size_t oplang_encode_op(const struct vnic_op *op, const uint8_t *data, uint32_t data_len, uint8_t *scratch,
-                                      uint8_t *out, size_t at, size_t room)
+/* Appends an operation to encoded bytes; the new length, `room` when it does not fit. */
+static inline size_t oplang_encode_op(const struct vnic_op *op, const uint8_t *data, uint32_t data_len,
+                                      uint8_t *scratch, uint8_t *out, size_t at, size_t room)
 {
     uint32_t len = oplang_head(op, scratch);
     if (oplang_fields(op->code) & FIELD_DATA && data_len > 0) {
@@ -201,7 +217,8 @@ static inline size_t oplang_encode_op(const struct vnic_op *op, const uint8_t *d
 }
 
 /* The program as bytes; as many operations as fit. scratch: OPLANG_BYTES_MAX + 64 bytes. */
-static inline size_t oplang_encode(const struct oplang_program *p, uint8_t *scratch, uint8_t *out, size_t room)
+static inline size_t oplang_encode(const struct oplang_program *p, uint8_t *scratch, uint8_t *out,
+                                   size_t room)
 {
     size_t at = OPLANG_HEADER;
     if (room < OPLANG_HEADER) {

@@ -1,7 +1,16 @@
-/* tamper.c: edits of a snapshot as a stranger would make them: cut, flip, and replace the fields of its records. */
+/* tamper.c: edits of a snapshot as a stranger would make them: its records cut, flipped and replaced. */
 #include "world.h"
 
-enum tamper_kind { TAMPER_SET, TAMPER_XOR, TAMPER_ADD, TAMPER_CUT, TAMPER_TAG, TAMPER_DROP, TAMPER_BYTE, TAMPER_KINDS };
+enum tamper_kind {
+    TAMPER_SET,
+    TAMPER_XOR,
+    TAMPER_ADD,
+    TAMPER_CUT,
+    TAMPER_TAG,
+    TAMPER_DROP,
+    TAMPER_BYTE,
+    TAMPER_KINDS
+};
 
 #define HEADER 4u
 
@@ -65,12 +74,24 @@ size_t world_tamper(uint8_t *image, size_t len, const uint8_t *data, uint32_t da
             continue;
         }
         switch (kind) {
-        case TAMPER_SET: record_set(image, &r, value); break;
-        case TAMPER_XOR: record_set(image, &r, record_get(image, &r) ^ value); break;
-        case TAMPER_ADD: record_set(image, &r, record_get(image, &r) + value); break;
-        case TAMPER_CUT: len = value % (len + 1); break;
-        case TAMPER_TAG: image[r.at + value % HEADER] ^= (uint8_t)(1u << value / HEADER % 8); break;
-        case TAMPER_DROP: len = record_drop(image, len, &r); break;
+        case TAMPER_SET:
+            record_set(image, &r, value);
+            break;
+        case TAMPER_XOR:
+            record_set(image, &r, record_get(image, &r) ^ value);
+            break;
+        case TAMPER_ADD:
+            record_set(image, &r, record_get(image, &r) + value);
+            break;
+        case TAMPER_CUT:
+            len = value % (len + 1);
+            break;
+        case TAMPER_TAG:
+            image[r.at + value % HEADER] ^= (uint8_t)(1u << value / HEADER % 8);
+            break;
+        case TAMPER_DROP:
+            len = record_drop(image, len, &r);
+            break;
         case TAMPER_BYTE:
         case TAMPER_KINDS:
         default:

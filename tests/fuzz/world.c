@@ -3,12 +3,13 @@
 
 #include <stdlib.h>
 
-#define GUARD_BYTES 4096u
+#define GUARD_BYTES WORLD_GUARD_BYTES
 #define GUARD_FILL 0xA5
 #define GRANULE 4096u
-#define SNAPSHOT_MAX (1u << 20)
+#define FNV_OFFSET 0xCBF29CE484222325ull
 #define FNV_PRIME 0x100000001B3ull
-#define SCATTERED 1u
+#define SCATTERED 1u /* numbers of regions */
+#define ROM 2u
 #define FAULTS 8
 
 struct region {
@@ -35,11 +36,6 @@ static uint32_t region_offset(unsigned n)
     return offset;
 }
 
-static uint8_t rom_byte(uint32_t at)
-{
-    return (uint8_t)(at * 37 + (at >> 8));
-}
-
 /* ---- memory ---- */
 
 uint8_t *world_memory(struct world *w, uint64_t addr, uint64_t len)
@@ -53,7 +49,7 @@ uint8_t *world_memory(struct world *w, uint64_t addr, uint64_t len)
     return NULL;
 }
 
-/* The scattered region's granules lie in the reverse order, so that a transfer over an edge is in two pieces. */
+/* The scattered region's granules lie in reverse order: a transfer over an edge is in two pieces. */
 static void world_map_region(struct world *w, unsigned n, unsigned permissions)
 {
     const struct region *r = &regions[n];
@@ -67,38 +63,37 @@ static void world_map_region(struct world *w, unsigned n, unsigned permissions)
     }
 }
 
-static void world_fill(struct world *w)
+/* Guest memory on the first day: zeros between guards, and something to read in the ROM. */
+static const uint8_t *world_fresh(void)
 {
-    memset(w->host, GUARD_FILL, region_offset(WORLD_REGIONS));
-    for (unsigned i = 0; i < WORLD_REGIONS; i++) {
-        memset(w->host + region_offset(i), 0, regions[i].bytes);
+    static uint8_t fresh[WORLD_HOST_BYTES];
+    if (fresh[0] == 0) {
+        memset(fresh, GUARD_FILL, sizeof fresh);
+        for (unsigned i = 0; i < WORLD_REGIONS; i++) {
+            memset(fresh + region_offset(i), 0, regions[i].bytes);
+        }
+        for (uint32_t i = 0; i < WORLD_ROM_BYTES; i++) {
+            fresh[region_offset(ROM) + i] = (uint8_t)(i * 37 + (i >> 8));
+        }
     }
-    uint8_t *rom = world_memory(w, WORLD_ROM, WORLD_ROM_BYTES);
-    for (uint32_t i = 0; i < WORLD_ROM_BYTES; i++) {
-        rom[i] = rom_byte(i);
-    }
+    return fresh;
 }
 
 bool world_is_intact(const struct world *w)
 {
-    uint8_t guard[GUARD_BYTES];
-    memset(guard, GUARD_FILL, sizeof guard);
+    const uint8_t *fresh = world_fresh();
+    uint32_t rom = region_offset(ROM);
+    bool is_same = memcmp(w->host + rom, fresh + rom, WORLD_ROM_BYTES) == 0;
     for (unsigned i = 0; i <= WORLD_REGIONS; i++) {
-        if (memcmp(w->host + region_offset(i) - GUARD_BYTES, guard, GUARD_BYTES) != 0) {
-            return false;
-        }
-    }
-    const uint8_t *rom = w->host + region_offset(2);
-    bool is_same = true;
-    for (uint32_t i = 0; i < WORLD_ROM_BYTES; i++) {
-        is_same = is_same && rom[i] == rom_byte(i);
+        uint32_t guard = region_offset(i) - GUARD_BYTES;
+        is_same = is_same && memcmp(w->host + guard, fresh + guard, GUARD_BYTES) == 0;
     }
     return is_same;
 }
 
 bool world_is_same_memory(const struct world *a, const struct world *b)
 {
-    return memcmp(a->host, b->host, region_offset(WORLD_REGIONS)) == 0;
+    return memcmp(a->host, b->host, WORLD_HOST_BYTES) == 0;
 }
 
 /* ---- what the card says ---- */
@@ -152,36 +147,10 @@ void world_watch(struct world *w, bool is_watched)
 
 /* ---- life ---- */
 
-bool world_create(struct world *w)
+static void world_check(struct world *w, bool is_so, const char *otherwise)
 {
-    struct vnic_config config;
-    vnic_config_init(&config);
-    config.queue_pairs = WORLD_PAIRS;
-    config.vectors = WORLD_VECTORS;
-    config.rx_buffer_bytes = 1u << 16;
-    config.tx_buffer_bytes = 1u << 16;
-    config.map_regions = 64;
-    config.faults = FAULTS;
-    *w = (struct world){.host = aligned_alloc(GRANULE, region_offset(WORLD_REGIONS))};
-    return w->host && vnic_create(&config, &w->card) == VNIC_OK;
-}
-
-void world_destroy(struct world *w)
-{
-    vnic_destroy(w->card);
-    free(w->host);
-}
-
-/* A card's time cannot go back but by loading, so the beginning is a snapshot: of a card just created. */
-static void world_load_pristine(struct world *w)
-{
-    static uint8_t image[SNAPSHOT_MAX];
-    static size_t len;
-    if (len == 0) {
-        len = vnic_save(w->card, image, sizeof image);
-    }
-    if (vnic_load(w->card, image, len) != VNIC_OK) {
-        w->broken = "a fresh card's snapshot is refused";
+    if (!is_so && !w->broken) {
+        w->broken = otherwise;
     }
 }
 
@@ -197,29 +166,54 @@ void world_host_repair(struct world *w)
     vnic_set_unmapped(w->card, NULL, NULL);
 }
 
-uint64_t world_begin(struct world *w, bool is_answering, uint32_t split)
+bool world_create(struct world *w)
 {
-    w->digest = 0xCBF29CE484222325ull;
+    struct vnic_config config;
+    vnic_config_init(&config);
+    config.queue_pairs = WORLD_PAIRS;
+    config.vectors = WORLD_VECTORS;
+    config.rx_buffer_bytes = 1u << 16;
+    config.tx_buffer_bytes = 1u << 16;
+    config.map_regions = 64;
+    config.faults = FAULTS;
+    *w = (struct world){.digest = FNV_OFFSET, .host = aligned_alloc(GRANULE, WORLD_HOST_BYTES)};
+    if (!w->host || vnic_create(&config, &w->card) != VNIC_OK) {
+        return false;
+    }
+    memcpy(w->host, world_fresh(), WORLD_HOST_BYTES);
+    world_host_repair(w);
+    return true;
+}
+
+void world_destroy(struct world *w)
+{
+    vnic_destroy(w->card);
+    free(w->host);
+}
+
+size_t world_keep(struct world *w, struct world_image *image)
+{
+    memcpy(image->host, w->host, WORLD_HOST_BYTES);
+    image->digest = w->digest;
+    image->len = vnic_save(w->card, image->card, sizeof image->card);
+    return image->len;
+}
+
+/* A card's time cannot go back but by loading, so the beginning is a snapshot. */
+void world_begin(struct world *w, const struct world_image *image, bool is_answering, uint32_t split)
+{
+    w->digest = image->digest;
     w->steps = 0;
     w->split = split;
-    w->is_answering = is_answering;
     w->broken = NULL;
     world_watch(w, false);
-    world_load_pristine(w);
-    world_fill(w);
+    world_check(w, vnic_load(w->card, image->card, image->len) == VNIC_OK, "a good snapshot is refused");
+    memcpy(w->host, image->host, WORLD_HOST_BYTES);
     world_host_repair(w);
     vnic_set_unmapped(w->card, is_answering ? world_answer : NULL, w);
-    return vnic_state_hash(w->card);
 }
 
 /* ---- operations ---- */
-
-static void world_check(struct world *w, bool is_so, const char *otherwise)
-{
-    if (!is_so && !w->broken) {
-        w->broken = otherwise;
-    }
-}
 
 /* Whole, or a few steps at a time: what is left of the bytes goes along. */
 static uint64_t world_run(struct world *w, uint64_t steps, uint64_t bytes)
@@ -231,7 +225,10 @@ static uint64_t world_run(struct world *w, uint64_t steps, uint64_t bytes)
         struct vnic_budget used, budget = {w->split && w->split < left ? w->split : left, bytes};
         uint32_t runnable = vnic_run(w->card, &budget, &used);
         world_check(w, used.steps <= budget.steps && used.bytes <= budget.bytes, "a run exceeded its budget");
-        world_check(w, runnable == vnic_runnable(w->card), "vnic_run returned something else than vnic_runnable");
+        world_check(w, used.bytes <= used.steps * WORLD_STEP_BYTES, "a step moved more than it may");
+        world_check(w, used.steps > 0 || budget.bytes < WORLD_STEP_BYTES || runnable == 0, "no progress");
+        world_check(w, runnable == vnic_runnable(w->card),
+                    "vnic_run returned something else than vnic_runnable");
         total += used.steps;
         bytes -= used.bytes;
         if (used.steps < budget.steps) {
@@ -254,7 +251,7 @@ bool world_settle(struct world *w, uint64_t most)
             return false;
         }
         world_check(w, total <= bound, "idle took more steps than vnic_idle_steps said");
-        /* Frames that leave for the link are taken, so that the buffer is never what stops a transmit ring. */
+        /* The link takes what leaves, so that the buffer is never what stops a transmit ring. */
         vnic_frames_release(w->card, SIZE_MAX);
     }
     return w->broken == NULL;
@@ -267,6 +264,7 @@ static uint64_t world_step(struct world *w, unsigned engine)
     int taken = vnic_step(w->card, engine, &bytes);
     world_check(w, taken == was_runnable, "vnic_step and vnic_runnable disagree");
     world_check(w, taken || bytes == 0, "a step not taken moved bytes");
+    world_check(w, bytes <= WORLD_STEP_BYTES, "a step moved more than it may");
     w->steps += (uint64_t)taken;
     return (uint64_t)taken;
 }
@@ -314,33 +312,49 @@ static void world_arm(struct world *w, const uint8_t *data, uint32_t len)
     world_say_number(w, (uint64_t)vnic_fault_arm(w->card, &fault));
 }
 
-/* A card that accepts what was tampered with must save it again as it was; one that refuses is as after power-on. */
+/* Who accepts what was tampered with must save it again as it was; who refuses is as after power-on. */
 static void world_reload(struct world *w, const uint8_t *data, uint32_t data_len)
 {
-    static uint8_t image[SNAPSHOT_MAX], again[SNAPSHOT_MAX];
+    static uint8_t image[WORLD_SNAPSHOT_MAX], again[WORLD_SNAPSHOT_MAX];
     size_t len = vnic_save(w->card, image, sizeof image);
     len = world_tamper(image, len, data, data_len);
     int result = vnic_load(w->card, image, len);
     size_t saved = vnic_save(w->card, again, sizeof again);
     world_say_number(w, (uint64_t)result);
     if (result == VNIC_OK) {
-        world_check(w, saved == len && memcmp(image, again, len) == 0, "an accepted snapshot is saved otherwise");
+        world_check(w, saved == len && memcmp(image, again, len) == 0,
+                    "an accepted snapshot is saved otherwise");
         return;
     }
-    world_check(w, vnic_now(w->card) == 0 && vnic_runnable(w->card) == 0, "a card that refused is not as after power-on");
+    world_check(w, vnic_now(w->card) == 0 && vnic_runnable(w->card) == 0,
+                "a card that refused is not as after power-on");
     vnic_set_link(w->card, 10000);
 }
 
 static void world_apply_own(struct world *w, const struct vnic_op *op, const uint8_t *data, uint32_t len)
 {
     switch ((enum oplang_code)op->code) {
-    case OPLANG_POKE: world_poke(w, op->addr, data, len); break;
-    case OPLANG_FILL: world_repeat(w, op, data, len); break;
-    case OPLANG_MAP: world_map_region(w, (unsigned)(op->addr % WORLD_REGIONS), op->index & 3u); break;
-    case OPLANG_UNMAP: world_say_number(w, (uint64_t)vnic_unmap(w->card, op->addr, op->value)); break;
-    case OPLANG_ARM: world_arm(w, data, len); break;
-    case OPLANG_DISARM: world_say_number(w, (uint64_t)vnic_fault_disarm(w->card, (int)(op->value & 15))); break;
-    case OPLANG_TAMPER: world_reload(w, data, len); break;
+    case OPLANG_POKE:
+        world_poke(w, op->addr, data, len);
+        break;
+    case OPLANG_FILL:
+        world_repeat(w, op, data, len);
+        break;
+    case OPLANG_MAP:
+        world_map_region(w, (unsigned)(op->addr % WORLD_REGIONS), op->index & 3u);
+        break;
+    case OPLANG_UNMAP:
+        world_say_number(w, (uint64_t)vnic_unmap(w->card, op->addr, op->value));
+        break;
+    case OPLANG_ARM:
+        world_arm(w, data, len);
+        break;
+    case OPLANG_DISARM:
+        world_say_number(w, (uint64_t)vnic_fault_disarm(w->card, (int)(op->value & 15)));
+        break;
+    case OPLANG_TAMPER:
+        world_reload(w, data, len);
+        break;
     }
 }
 
@@ -348,9 +362,15 @@ static void world_apply_one(struct world *w, const struct vnic_op *op, const uin
 {
     struct vnic_op copy = *op;
     switch (op->code) {
-    case VNIC_OP_RUN: world_say_number(w, world_run(w, op->addr, op->value)); break;
-    case VNIC_OP_STEP: world_say_number(w, world_step(w, op->index)); break;
-    case VNIC_OP_DRAIN: world_drain(w); break;
+    case VNIC_OP_RUN:
+        world_say_number(w, world_run(w, op->addr, op->value));
+        break;
+    case VNIC_OP_STEP:
+        world_say_number(w, world_step(w, op->index));
+        break;
+    case VNIC_OP_DRAIN:
+        world_drain(w);
+        break;
     case VNIC_OP_RECEIVE:
         copy.addr = 0;
         copy.value = len < WORLD_FRAME_MAX ? len : WORLD_FRAME_MAX;
