@@ -6,8 +6,10 @@ INCLUDES = -Icsrc -Icsrc/include
 C_FILES = $(shell find csrc -name '*.c' | sort)
 C_TEXT = $(shell find csrc vnic -name '*.[ch]' -not -path 'csrc/gen/*' | sort)
 SANITIZED = build/sanitize-coverage
+FUZZER = $(foreach part,fuzz_card judge author author_op world tamper bring_up,tests/fuzz/$(part).c)
+FUZZ_SECONDS ?= 20
 
-.PHONY: build test lint types drift check-c tidy format asan coverage perf nightly clean
+.PHONY: build test lint types drift check-c tidy format asan coverage perf fuzz nightly clean
 
 build:
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -54,8 +56,17 @@ coverage:
 perf:
 	$(PYTHON) -m tests.perf --json perf.json
 
-nightly: asan
+# Random hostile programs on the card under ASan and UBSan; a failure is shrunk into fuzz_card.failure.
+fuzz:
+	mkdir -p build
+	gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	    $(INCLUDES) -Itests/fuzz $(FUZZER) $(C_FILES) -o build/fuzz_card
+	build/fuzz_card --seconds $(FUZZ_SECONDS)
+
+# Needs what CI needs; about half an hour.
+nightly: asan coverage
 	VNIC_HYPOTHESIS=explore pytest
+	$(MAKE) fuzz FUZZ_SECONDS=600
 
 clean:
 	rm -rf build vnic/*.so *.egg-info

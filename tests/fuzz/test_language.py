@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vnic.errors import ArgumentError
 from vnic.fault import Fault, FaultAction, FaultSite
-from vnic.fuzz import oplang, strategies
+from vnic.fuzz import oplang, scenes, strategies
 from vnic.fuzz.bring_up import BRING_UP
 from vnic.fuzz.effort import examples
 from vnic.fuzz.oplang import Flag, Program, Step, decode, encode, from_text
@@ -32,7 +32,7 @@ def test_c_and_python_bring_up_alike(fuzzer: Path) -> None:
 
 
 @examples(80)
-@given(flags=FLAGS, steps=strategies.programs(0, 12))
+@given(flags=FLAGS, steps=scenes.programs(0, 12))
 def test_a_program_survives_being_bytes(flags: Flag, steps: tuple[Step, ...]) -> None:
     program = Program(flags, steps[: oplang.STEPS_MAX])
     assert decode(encode(program)) == program
@@ -50,7 +50,7 @@ def test_c_and_python_read_any_bytes_alike(
 
 
 @examples(20)
-@given(flags=FLAGS, steps=strategies.programs(1, 12))
+@given(flags=FLAGS, steps=scenes.programs(1, 12))
 def test_c_and_python_read_a_program_alike(
     fuzzer: Path, tmp_path_factory: pytest.TempPathFactory, flags: Flag, steps: tuple[Step, ...]
 ) -> None:
@@ -61,7 +61,7 @@ def test_c_and_python_read_a_program_alike(
 
 
 @examples(80)
-@given(steps=strategies.programs(2, 12), data=st.data())
+@given(steps=scenes.programs(2, 12), data=st.data())
 def test_damage_stays_local(steps: tuple[Step, ...], data: st.DataObject) -> None:
     """A byte that is lost or changed harms the steps on both sides of it, and no others."""
     encoded = bytearray(encode(Program(Flag(0), steps[:100])))

@@ -9,7 +9,7 @@ from hypothesis import event, given, note
 from hypothesis import strategies as st
 
 from vnic.abi import OpCode
-from vnic.fuzz import strategies
+from vnic.fuzz import scenes
 from vnic.fuzz.bring_up import BRING_UP, Level, check_card, reset
 from vnic.fuzz.coverage import COUNTERS, Coverage
 from vnic.fuzz.effort import examples
@@ -78,7 +78,7 @@ def shadow_is_clean(world: World) -> bool:
 
 @requirement("RUN-3", "RUN-4", "RUN-5", "RUN-6", "RUN-7", "PCI-14", "PCI-15", "PCI-16", "PCI-17")
 @examples(350)
-@given(steps=strategies.programs(4, 16), is_up=MOSTLY, answering=st.booleans(), manner=MANNERS)
+@given(steps=scenes.programs(4, 16), is_up=MOSTLY, answering=st.booleans(), manner=MANNERS)
 def test_a_program_does_the_same_in_every_manner(
     coverage: Coverage, steps: tuple[Step, ...], is_up: bool, answering: bool, manner: Manner
 ) -> None:
@@ -102,7 +102,7 @@ def test_a_program_does_the_same_in_every_manner(
 @requirement("RST-2", "RST-3", "RST-4", "RST-6", "RST-8", "PCI-20", "PCI-22", "PCI-23", "PCI-25")
 @pytest.mark.parametrize("level", Level, ids=lambda level: level.name.lower())
 @examples(40)
-@given(steps=strategies.programs(4, 12), is_up=st.booleans())
+@given(steps=scenes.programs(4, 12), is_up=st.booleans())
 def test_a_card_comes_up_after_a_reset_from_any_state(
     coverage: Coverage, level: Level, steps: tuple[Step, ...], is_up: bool
 ) -> None:
@@ -130,7 +130,7 @@ def _keeps_counters(step: Step) -> bool:
 
 @requirement("RX-1", "TX-22")
 @examples(100)
-@given(steps=strategies.programs(4, 12, with_tampers=False, with_faults=False))
+@given(steps=scenes.programs(4, 12, with_tampers=False, with_faults=False))
 def test_counters_never_fall(steps: tuple[Step, ...]) -> None:
     with begin(is_up=True) as world:
         before = _counters(world)

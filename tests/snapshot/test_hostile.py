@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vnic.abi import Engine, OpCode, Result
 from vnic.device import Device
 from vnic.errors import SnapshotConfigError
-from vnic.fuzz import strategies
+from vnic.fuzz import scenes, strategies
 from vnic.fuzz.bring_up import BRING_UP, check_card
 from vnic.fuzz.effort import examples
 from vnic.fuzz.oplang import Step
@@ -115,7 +115,7 @@ def test_a_flipped_bit_is_refused_or_harmless(world: World, moment: str) -> None
 
 @requirement("PCI-46", "RST-3")
 @examples(250)
-@given(moment=st.sampled_from(sorted(MOMENTS)), triples=strategies.edits, steps=strategies.programs(1, 5))
+@given(moment=st.sampled_from(sorted(MOMENTS)), triples=strategies.edits, steps=scenes.programs(1, 5))
 def test_edited_fields_are_refused_or_harmless(
     world: World, moment: str, triples: list[tuple[int, int, int]], steps: tuple[Step, ...]
 ) -> None:
