@@ -87,7 +87,6 @@ enum tx_phase { TX_PHASE_NONE, TX_PHASE_GATHER, TX_PHASE_READY, TX_PHASE_SEGMENT
 struct tx_frame {
     uint8_t phase;
     uint8_t pair;
-    uint8_t status;          /* enum tx_status */
     bool has_context;
     bool wants_report;
     uint64_t context[TX_CONTEXT_WORDS];

@@ -4,7 +4,6 @@
 #include "base/bytes.h"
 #include "wire/frame.h"
 
-#define MULTICAST_ENTRIES 32u
 #define ADDRESS_MASK 0xFFFFFFFFFFFFull
 
 /* Octet 0 in bits 7:0, as the address registers have it. */
@@ -16,7 +15,7 @@ static uint64_t filter_destination(const uint8_t *frame)
 static bool filter_is_listed(const struct vnic *card, uint64_t address)
 {
     uint64_t wanted = address | MAC_MULTICAST_VALID_MASK;
-    for (uint32_t i = 0; i < MULTICAST_ENTRIES; i++) {
+    for (uint32_t i = 0; i < REG_MAC_MULTICAST_COUNT; i++) {
         uint64_t entry = regfile_get64(&card->regs, REG_MAC_MULTICAST + 8 * i);
         if ((entry & (ADDRESS_MASK | MAC_MULTICAST_VALID_MASK)) == wanted) {
             return true;

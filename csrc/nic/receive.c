@@ -98,7 +98,7 @@ void receive_abandon(struct vnic *card, unsigned pair)
     }
 }
 
-void receive_count(struct vnic *card, unsigned pair, const uint8_t *frame, uint32_t len)
+static void receive_count(struct vnic *card, unsigned pair, const uint8_t *frame, uint32_t len)
 {
     unsigned stat = STAT(RX_UNICAST_FRAMES) + 2 * filter_class(frame);
     card->state.stat[stat]++;

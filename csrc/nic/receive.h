@@ -15,9 +15,8 @@ uint8_t *receive_slot(struct vnic *card, uint32_t len, int *verdict);
 bool receive_is_runnable(const struct vnic *card);
 uint64_t receive_next_bytes(const struct vnic *card); /* the most the next step moves */
 uint64_t receive_step(struct vnic *card);             /* bytes moved */
-/* Of a step: descriptors of the ring read; a whole frame counted as delivered. */
+/* Of a step: descriptors of the ring read. */
 uint64_t receive_fetch(struct vnic *card, unsigned pair);
-void receive_count(struct vnic *card, unsigned pair, const uint8_t *frame, uint32_t len);
 /* The pair's ring stops: a frame in delivery there is discarded. */
 void receive_abandon(struct vnic *card, unsigned pair);
 uint64_t receive_idle_steps(const struct vnic *card);

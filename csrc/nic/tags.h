@@ -53,8 +53,7 @@ enum snapshot_tag {
 
     TAG_TXF_PHASE = 0x60,
     TAG_TXF_PAIR,
-    TAG_TXF_STATUS,
-    TAG_TXF_HAS_CONTEXT,
+    TAG_TXF_HAS_CONTEXT = 0x63,
     TAG_TXF_REPORT,
     TAG_TXF_CONTEXT,
     TAG_TXF_FIRST,

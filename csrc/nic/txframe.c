@@ -149,7 +149,6 @@ void txframe_archive(struct vnic *card, struct archive *a)
         return;
     }
     ARCHIVE(a, TAG_TXF_PAIR, t->pair, card->config.queue_pairs - 1u);
-    ARCHIVE(a, TAG_TXF_STATUS, t->status, TX_STATUS_LINK);
     ARCHIVE(a, TAG_TXF_HAS_CONTEXT, t->has_context, 1);
     ARCHIVE(a, TAG_TXF_REPORT, t->wants_report, 1);
     ARCHIVE(a, TAG_TXF_CONTEXT, t->context[0], UINT64_MAX);
