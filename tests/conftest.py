@@ -55,9 +55,12 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
-def pytest_configure() -> None:
-    """Keep the sanitizer's library out of children: tools hang under it. It is loaded here already."""
-    if "LD_PRELOAD" in os.environ:
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the sanitizer's library out of children: tools hang under it. It is loaded here already.
+
+    A process that only starts workers leaves it to them.
+    """
+    if "LD_PRELOAD" in os.environ and not config.getoption("numprocesses", None):
         os.environ[PRELOAD] = os.environ.pop("LD_PRELOAD")
 
 

@@ -8,11 +8,23 @@ from pathlib import Path
 
 from cffi import FFI
 
-HEADERS = ("csrc/include/vnic/vnic.h", "csrc/wire/kernels.h", "vnic/_access.h")
+HEADERS = (
+    "csrc/include/vnic/vnic.h",
+    "csrc/include/vnic/vnic_stack.h",
+    "csrc/wire/kernels.h",
+    "csrc/wire/tcp_header.h",
+    "csrc/tcp/connection.h",
+    "csrc/tcp/engine.h",
+    "csrc/tcp/handoff.h",
+    "csrc/tcp/image.h",
+    "csrc/tcp/offload_state.h",
+    "vnic/_access.h",
+)
 MARKED = re.compile(r"/\* cdef begin \*/\n(.*?)/\* cdef end \*/", re.DOTALL)
 CALLBACKS = """
 extern "Python" void vnic_py_event(void *opaque, const struct vnic_event *event);
 extern "Python" int vnic_py_unmapped(void *opaque, uint64_t iova, uint8_t *bytes, uint32_t len, int is_write);
+extern "Python" int vnic_py_copy(void *opaque, void *to, const void *from, uint64_t len, uint64_t ticket);
 """
 
 # A call takes less than the interpreter's lock takes to give up and take back, and nothing here sets errno.
@@ -30,7 +42,12 @@ PREAMBLE = """
 #include <stddef.h>
 
 #include "vnic/vnic.h"
+#include "vnic/vnic_stack.h"
 #include "wire/kernels.h"
+#include "tcp/engine.h"
+#include "tcp/handoff.h"
+#include "tcp/image.h"
+#include "tcp/offload_state.h"
 #include "_access.h"
 """
 
@@ -72,8 +89,8 @@ def marked_text(path: str) -> str:
 
 
 def sources() -> list[str]:
-    """The C library's files, in a stable order."""
-    return sorted(str(path) for path in Path("csrc").rglob("*.c"))
+    """The C library's files, in a stable order; the examples are programs of their own."""
+    return sorted(str(path) for path in Path("csrc").rglob("*.c") if path.parent.name != "examples")
 
 
 def depends() -> list[str]:
@@ -94,7 +111,7 @@ def declare() -> FFI:
         sources=sources(),
         depends=depends(),
         include_dirs=["csrc", "csrc/include", "vnic"],
-        define_macros=[("Py_LIMITED_API", "0x030B0000")],
+        define_macros=[("Py_LIMITED_API", "0x030B0000"), ("VNIC_API", "")],
         extra_compile_args=compile_flags(),
         extra_link_args=link_flags(),
         py_limited_api=True,

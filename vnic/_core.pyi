@@ -85,6 +85,171 @@ class vnic_op(_Structure):
     addr: int
     value: int
 
+class vnic_stack(_Structure):
+    ...
+
+class vnic_stack_config(_Structure):
+    seed: int
+    connections: int
+    listeners: int
+    udp_sockets: int
+    interfaces: int
+    neighbours: int
+    routes: int
+    buffer_bytes: int
+    outbox_frames: int
+    fragments_bytes: int
+    send_buffer: int
+    receive_buffer: int
+    rto_min_us: int
+    delack_us: int
+    msl_ms: int
+    fin_wait_2_ms: int
+    syn_cookies: int
+    congestion: int
+    ecn: int
+    address_probes: int
+    router_solicitations: int
+
+class vnic_stack_interface(_Structure):
+    mac: CData
+    vlan: int
+    mtu: int
+    offload: int
+    tso_bytes: int
+
+class vnic_address(_Structure):
+    bytes: CData
+    is_ipv6: int
+    reserved: CData
+
+class vnic_interface_address(_Structure):
+    address: vnic_address
+    prefix_len: int
+    interface: int
+    state: int
+    is_autonomous: int
+
+class vnic_neighbour(_Structure):
+    address: vnic_address
+    mac: CData
+    state: int
+    is_router: int
+    interface: int
+    confirmed_ns: int
+
+class vnic_stack_packet(_Structure):
+    data: Pointer
+    len: int
+    flags: int
+
+class vnic_stack_frame(_Structure):
+    len: int
+    mss: int
+    vlan: int
+    checksum_start: int
+    checksum_offset: int
+    is_ipv6: int
+    is_tcp: int
+    header_len: int
+
+class vnic_stack_event(_Structure):
+    socket: int
+    events: int
+    result: int
+
+class vnic_endpoint(_Structure):
+    address: vnic_address
+    port: int
+    reserved: CData
+
+class vnic_bytes(_Structure):
+    data: Pointer
+    len: int
+
+class vnic_completion(_Structure):
+    cookie: int
+    len: int
+    result: int
+    is_send: int
+
+class vnic_tcp_info(_Structure):
+    local: vnic_endpoint
+    remote: vnic_endpoint
+    state: int
+    interface: int
+    srtt_us: int
+    rttvar_us: int
+    rto_us: int
+    min_rtt_us: int
+    cwnd: int
+    ssthresh: int
+    flight: int
+    snd_wnd: int
+    rcv_wnd: int
+    mss: int
+    send_queued: int
+    receive_queued: int
+    phase: int
+    backlog_waiting: int
+    sent_bytes: int
+    received_bytes: int
+    retransmits: int
+    retransmitted_bytes: int
+
+class vnic_stack_statistics(_Structure):
+    frames_in: int
+    frames_out: int
+    bytes_in: int
+    bytes_out: int
+    bad_frame: int
+    bad_ip: int
+    bad_l4_checksum: int
+    not_for_us: int
+    no_protocol: int
+    no_port: int
+    no_route: int
+    fragments_in: int
+    reassembled: int
+    fragments_timed_out: int
+    fragments_overlap: int
+    fragments_no_room: int
+    arp_in: int
+    arp_out: int
+    nd_in: int
+    nd_out: int
+    nd_bad: int
+    neighbours_failed: int
+    neighbours_evicted: int
+    address_conflicts: int
+    icmp_in: int
+    icmp_out: int
+    icmp_limited: int
+    icmp_bad: int
+    udp_in: int
+    udp_out: int
+    udp_dropped: int
+    syn_dropped: int
+    cookies_sent: int
+    cookies_good: int
+    cookies_bad: int
+    backlog_full: int
+    time_wait_reused: int
+    outbox_full: int
+    buffers_full: int
+    connections: int
+    connections_peak: int
+    tcp_segments_in: int
+    tcp_segments_out: int
+    tcp_retransmits: int
+    tcp_retransmitted_bytes: int
+    tcp_timeouts: int
+    tcp_resets_in: int
+    tcp_resets_out: int
+    tcp_out_of_order: int
+    tcp_duplicates: int
+    tcp_spurious: int
+
 class kernel_facts(_Structure):
     len: int
     l2_len: int
@@ -105,6 +270,274 @@ class kernel_verdict(_Structure):
     ip: int
     l4: int
     span: int
+
+class tcp_block(_Structure):
+    left: int
+    right: int
+
+class tcp_segment(_Structure):
+    seq: int
+    ack: int
+    len: int
+    wnd: int
+    urgent: int
+    control: int
+    ecn: int
+    options: int
+    wscale: int
+    mss: int
+    user_timeout: int
+    ts_val: int
+    ts_ecr: int
+    sacks: int
+    refused: int
+    reserved: CData
+    sack: CData
+
+class tcp_connection(_Structure):
+    local: CData
+    remote: CData
+    local_port: int
+    remote_port: int
+    vlan: int
+    is_ipv6: int
+    state: int
+    flags: int
+    snd_una: int
+    snd_nxt: int
+    snd_end: int
+    snd_wnd: int
+    snd_wl1: int
+    snd_wl2: int
+    max_snd_wnd: int
+    rcv_nxt: int
+    rcv_adv: int
+    rcv_acked: int
+    rcv_unread: int
+    rcv_buf: int
+    snd_mss: int
+    rcv_mss: int
+    path_mtu: int
+    probe_mtu: int
+    snd_wscale: int
+    rcv_wscale: int
+    profile: int
+    congestion: int
+    ts_recent: int
+    ts_recent_ms: int
+    ts_offset: int
+    srtt_us: int
+    rttvar_us: int
+    rto_us: int
+    min_rtt_us: int
+    cwnd: int
+    ssthresh: int
+    cc: CData
+    tail_end: int
+    runs: int
+    run_seq: int
+    run_us: int
+    run_marks: int
+    snd_probed: int
+    mss_limit: int
+    recovery: int
+    ranges: int
+    phase: int
+    dup_acks: int
+    reo_mult: int
+    reo_persist: int
+    t_xmit_us: int
+    t_delack_us: int
+    t_keep_ms: int
+    armed: int
+    xmit: int
+    backoff: int
+    retransmits: int
+    wheel_next: int
+    wheel_prev: int
+    retrans_ms: int
+    keep_time_ms: int
+    keep_interval_ms: int
+    user_timeout_ms: int
+    keep_limit: int
+    probes: int
+    ttl: int
+    tos: int
+    rcv_up: int
+    snd_up: int
+    heard_ms: int
+    challenge_ms: int
+    challenges: int
+    ack_owed: int
+
+class tcp_engine(_Structure):
+    ...
+
+class tcp_engine_config(_Structure):
+    connections: int
+    nodes: int
+    recoveries: int
+    ranges_per_connection: int
+    rto_initial_us: int
+    rto_min_us: int
+    rto_max_us: int
+    delack_us: int
+    override_us: int
+    msl_ms: int
+    fin_wait_2_ms: int
+    r1: int
+    r2_ms: int
+    syn_r2_ms: int
+    challenge_limit: int
+    challenge_period_ms: int
+    initial_segments: int
+
+class tcp_open(_Structure):
+    local: CData
+    remote: CData
+    local_port: int
+    remote_port: int
+    vlan: int
+    is_ipv6: int
+    profile: int
+    congestion: int
+    ttl: int
+    tos: int
+    rcv_wscale: int
+    flags: int
+    iss: int
+    ts_offset: int
+    mtu: int
+    rcv_buf: int
+    keep_time_ms: int
+    keep_interval_ms: int
+    user_timeout_ms: int
+    keep_limit: int
+    reserved: CData
+
+class tcp_result(_Structure):
+    events: int
+    reason: int
+    acked: int
+    seq: int
+    skip: int
+    len: int
+    delivered: int
+    reserved: int
+
+class tcp_statistics(_Structure):
+    segments_in: int
+    segments_out: int
+    bytes_in: int
+    bytes_out: int
+    retransmits: int
+    retransmitted_bytes: int
+    timeouts: int
+    fast_recoveries: int
+    tail_probes: int
+    window_probes: int
+    keepalive_probes: int
+    spurious_timeouts: int
+    undone: int
+    out_of_order: int
+    duplicates: int
+    dsacks_in: int
+    dsacks_out: int
+    challenge_acks: int
+    challenge_suppressed: int
+    paws_drops: int
+    bad_acks: int
+    bad_options: int
+    resets_in: int
+    resets_out: int
+    opened_active: int
+    opened_passive: int
+    aborted: int
+    no_nodes: int
+    no_recoveries: int
+    no_connections: int
+    ce_in: int
+    ece_in: int
+
+class tcp_offload_path(_Structure):
+    SourceAddress: CData
+    DestinationAddress: CData
+    PathMtu: int
+    VlanId: int
+    IsIpv6: int
+    Reserved: int
+
+class tcp_offload_const(_Structure):
+    Flags: int
+    RemotePort: int
+    LocalPort: int
+    SndWindScale: int
+    RcvWindScale: int
+    RemoteMss: int
+    Reserved: int
+    HashValue: int
+
+class tcp_offload_cached(_Structure):
+    Flags: int
+    KaProbeCount: int
+    TtlOrHopLimit: int
+    TosOrTrafficClass: int
+    UserPriority: int
+    Reserved: int
+    InitialRcvWnd: int
+    RcvIndicationSize: int
+    KaTimeout: int
+    KaInterval: int
+    MaxRT: int
+    FlowLabel: int
+
+class tcp_offload_keepalive(_Structure):
+    ProbeCount: int
+    TimeoutDelta: int
+
+class tcp_offload_retransmit(_Structure):
+    Count: int
+    TimeoutDelta: int
+
+class tcp_offload_delegated(_Structure):
+    State: int
+    Flags: int
+    RcvNxt: int
+    RcvWnd: int
+    SndUna: int
+    SndNxt: int
+    SndMax: int
+    SndWnd: int
+    MaxSndWnd: int
+    SendWL1: int
+    CWnd: int
+    SsThresh: int
+    SRtt: int
+    RttVar: int
+    TsRecent: int
+    TsRecentAge: int
+    TsTime: int
+    TotalRT: int
+    DupAckCount: int
+    SndWndProbeCount: int
+    Reserved: int
+    KeepAlive: tcp_offload_keepalive
+    Retransmit: tcp_offload_retransmit
+    SendBacklogSize: int
+    ReceiveBacklogSize: int
+    DWnd: int
+
+class tcp_offload_state(_Structure):
+    Path: tcp_offload_path
+    Const: tcp_offload_const
+    Cached: tcp_offload_cached
+    Delegated: tcp_offload_delegated
+
+class tcp_offload_taker(_Structure):
+    profile: int
+    congestion: int
+    reserved: int
+    ticks_per_second: int
 
 class vnic_access(_Structure):
     card: vnic
@@ -202,8 +635,205 @@ class _Lib:
     VNIC_OP_RECEIVE: Final = 10
     VNIC_OP_DRAIN: Final = 11
     VNIC_OP_CODES: Final = 12
+    VNIC_STACK_EAGAIN: Final = -32
+    VNIC_STACK_EBADF: Final = -33
+    VNIC_STACK_EADDRINUSE: Final = -34
+    VNIC_STACK_EADDRNOTAVAIL: Final = -35
+    VNIC_STACK_EHOSTUNREACH: Final = -36
+    VNIC_STACK_ECONNREFUSED: Final = -37
+    VNIC_STACK_ECONNRESET: Final = -38
+    VNIC_STACK_ETIMEDOUT: Final = -39
+    VNIC_STACK_ENOTCONN: Final = -40
+    VNIC_STACK_EPIPE: Final = -41
+    VNIC_STACK_EMSGSIZE: Final = -42
+    VNIC_STACK_ENOBUFS: Final = -43
+    VNIC_STACK_ECONNABORTED: Final = -44
+    VNIC_STACK_TX_CHECKSUM: Final = 1
+    VNIC_STACK_TSO: Final = 2
+    VNIC_STACK_TX_VLAN: Final = 4
+    VNIC_ADDRESS_TENTATIVE: Final = 1
+    VNIC_ADDRESS_PREFERRED: Final = 2
+    VNIC_ADDRESS_DEPRECATED: Final = 3
+    VNIC_ADDRESS_DUPLICATE: Final = 4
+    VNIC_NEIGHBOUR_NONE: Final = 0
+    VNIC_NEIGHBOUR_INCOMPLETE: Final = 1
+    VNIC_NEIGHBOUR_REACHABLE: Final = 2
+    VNIC_NEIGHBOUR_STALE: Final = 3
+    VNIC_NEIGHBOUR_DELAY: Final = 4
+    VNIC_NEIGHBOUR_PROBE: Final = 5
+    VNIC_NEIGHBOUR_PERMANENT: Final = 6
+    VNIC_STACK_RX_L4_GOOD: Final = 1
+    VNIC_STACK_RX_IP_GOOD: Final = 2
+    VNIC_EVENT_CONNECTED: Final = 1
+    VNIC_EVENT_ACCEPT: Final = 2
+    VNIC_EVENT_READABLE: Final = 4
+    VNIC_EVENT_WRITABLE: Final = 8
+    VNIC_EVENT_FIN: Final = 16
+    VNIC_EVENT_SENT: Final = 32
+    VNIC_EVENT_RECEIVED: Final = 64
+    VNIC_EVENT_URGENT: Final = 128
+    VNIC_EVENT_CLOSED: Final = 256
+    VNIC_EVENT_SOFT_ERROR: Final = 512
+    VNIC_SEND_PUSH: Final = 1
+    VNIC_SEND_URGENT: Final = 2
+    VNIC_SEND_REFERENCE: Final = 4
+    VNIC_SEND_MORE: Final = 8
+    VNIC_OPTION_NODELAY: Final = 0
+    VNIC_OPTION_KEEPALIVE: Final = 1
+    VNIC_OPTION_KEEP_TIME_MS: Final = 2
+    VNIC_OPTION_KEEP_INTERVAL_MS: Final = 3
+    VNIC_OPTION_KEEP_LIMIT: Final = 4
+    VNIC_OPTION_USER_TIMEOUT_MS: Final = 5
+    VNIC_OPTION_SEND_BUFFER: Final = 6
+    VNIC_OPTION_RECEIVE_BUFFER: Final = 7
+    VNIC_OPTION_CONGESTION: Final = 8
+    VNIC_OPTION_TTL: Final = 9
+    VNIC_OPTION_TOS: Final = 10
+    TCP_FIN: Final = 1
+    TCP_SYN: Final = 2
+    TCP_RST: Final = 4
+    TCP_PSH: Final = 8
+    TCP_ACK: Final = 16
+    TCP_URG: Final = 32
+    TCP_ECE: Final = 64
+    TCP_CWR: Final = 128
+    TCP_OPT_MSS: Final = 1
+    TCP_OPT_WSCALE: Final = 2
+    TCP_OPT_SACK_PERMITTED: Final = 4
+    TCP_OPT_TIMESTAMP: Final = 8
+    TCP_OPT_USER_TIMEOUT: Final = 16
+    TCP_OPT_MALFORMED: Final = 128
+    TCP_NOT_ECT: Final = 0
+    TCP_ECT_1: Final = 1
+    TCP_ECT_0: Final = 2
+    TCP_CE: Final = 3
+    TCP_STATE_CLOSED: Final = 0
+    TCP_STATE_SYN_SENT: Final = 1
+    TCP_STATE_SYN_RECEIVED: Final = 2
+    TCP_STATE_ESTABLISHED: Final = 3
+    TCP_STATE_FIN_WAIT_1: Final = 4
+    TCP_STATE_FIN_WAIT_2: Final = 5
+    TCP_STATE_CLOSE_WAIT: Final = 6
+    TCP_STATE_CLOSING: Final = 7
+    TCP_STATE_LAST_ACK: Final = 8
+    TCP_STATE_TIME_WAIT: Final = 9
+    TCP_STATES: Final = 10
+    TCP_PROFILE_RFC: Final = 0
+    TCP_PROFILE_CHIMNEY: Final = 1
+    TCP_CC_NEWRENO: Final = 0
+    TCP_CC_CUBIC: Final = 1
+    TCP_CONGESTIONS: Final = 2
+    TCP_PHASE_OPEN: Final = 0
+    TCP_PHASE_DISORDER: Final = 1
+    TCP_PHASE_RECOVERY: Final = 2
+    TCP_PHASE_LOSS: Final = 3
+    TCP_HAS_TIMESTAMPS: Final = 1
+    TCP_HAS_SACK: Final = 2
+    TCP_HAS_WSCALE: Final = 4
+    TCP_HAS_ECN: Final = 8
+    TCP_NODELAY: Final = 16
+    TCP_KEEPALIVE: Final = 32
+    TCP_STRICT_TIMESTAMPS: Final = 64
+    TCP_PLPMTUD: Final = 128
+    TCP_FIN_QUEUED: Final = 256
+    TCP_FIN_SENT: Final = 512
+    TCP_FIN_RECEIVED: Final = 1024
+    TCP_FIN_SEEN: Final = 2048
+    TCP_CLOSED_BY_USER: Final = 4096
+    TCP_NOTIFIED_R1: Final = 8192
+    TCP_REORDERING_SEEN: Final = 16384
+    TCP_HYSTART: Final = 32768
+    TCP_HYSTART_CSS: Final = 65536
+    TCP_CWND_LIMITED: Final = 131072
+    TCP_URGENT_RECEIVED: Final = 262144
+    TCP_URGENT_SENDING: Final = 524288
+    TCP_FROZEN: Final = 1048576
+    TCP_ACK_NOW: Final = 2097152
+    TCP_WINDOW_UPDATE: Final = 4194304
+    TCP_ECE_PENDING: Final = 8388608
+    TCP_CWR_PENDING: Final = 16777216
+    TCP_PROBE_PENDING: Final = 33554432
+    TCP_TAIL_PENDING: Final = 67108864
+    TCP_PUSH: Final = 134217728
+    TCP_DSACK_PENDING: Final = 268435456
+    TCP_OVERRIDE: Final = 536870912
+    TCP_TAIL_RETRANSMITTED: Final = 1073741824
+    TCP_TIMER_XMIT: Final = 1
+    TCP_TIMER_DELACK: Final = 2
+    TCP_TIMER_KEEP: Final = 4
+    TCP_XMIT_RTO: Final = 0
+    TCP_XMIT_TAIL: Final = 1
+    TCP_XMIT_REORDER: Final = 2
+    TCP_XMIT_PERSIST: Final = 3
+    TCP_XMIT_OVERRIDE: Final = 4
+    SCOREBOARD_SACKED: Final = 1
+    SCOREBOARD_LOST: Final = 2
+    SCOREBOARD_RETRANSMITTED: Final = 4
+    SCOREBOARD_MERGED: Final = 8
+    SCOREBOARD_COARSE: Final = 16
+    TCP_EVENT_OUTPUT: Final = 1
+    TCP_EVENT_CONNECTED: Final = 2
+    TCP_EVENT_DATA: Final = 4
+    TCP_EVENT_READABLE: Final = 8
+    TCP_EVENT_ACKED: Final = 16
+    TCP_EVENT_FIN: Final = 32
+    TCP_EVENT_WINDOW: Final = 64
+    TCP_EVENT_R1: Final = 128
+    TCP_EVENT_URGENT: Final = 256
+    TCP_EVENT_PUSH: Final = 512
+    TCP_EVENT_REPLY_RST: Final = 1024
+    TCP_EVENT_TIME_WAIT: Final = 2048
+    TCP_EVENT_CLOSED: Final = 4096
+    TCP_EVENT_DROP_RANGES: Final = 8192
+    TCP_EVENT_UPLOAD: Final = 16384
+    TCP_EVENT_CONFIRMED: Final = 32768
+    TCP_EVENT_MTU: Final = 65536
+    TCP_REASON_NONE: Final = 0
+    TCP_REASON_CLOSED: Final = 1
+    TCP_REASON_RESET: Final = 2
+    TCP_REASON_REFUSED: Final = 3
+    TCP_REASON_TIMEOUT: Final = 4
+    TCP_REASON_KEEPALIVE: Final = 5
+    TCP_REASON_DATA_AFTER_CLOSE: Final = 6
+    TCP_REASON_ABORTED: Final = 7
+    TCP_REASON_UNREACHABLE: Final = 8
+    TCP_REASON_UPLOAD_SYN: Final = 16
+    TCP_REASON_UPLOAD_URGENT: Final = 17
+    TCP_REASON_UPLOAD_TIMEOUT: Final = 18
+    TCP_REASON_UPLOAD_TIME_WAIT: Final = 19
+    TCP_REASON_UPLOAD_RESOURCES: Final = 20
+    TCP_ICMP_SOFT: Final = 0
+    TCP_ICMP_HARD: Final = 1
+    TCP_ICMP_TOO_BIG: Final = 2
+    TCP_ICMP_QUENCH: Final = 3
+    TCP_LOAD_OK: Final = 0
+    TCP_LOAD_FORMAT: Final = -1
+    TCP_LOAD_VERSION: Final = -2
+    TCP_LOAD_RESOURCES: Final = -3
+    TCP_CONNECTION_TIMESTAMP_ENABLED: Final = 1
+    TCP_CONNECTION_SACK_ENABLED: Final = 2
+    TCP_CONNECTION_WINDOW_SCALING_ENABLED: Final = 4
+    TCP_CONNECTION_KEEP_ALIVE_ENABLED: Final = 1
+    TCP_CONNECTION_NAGLING_ENABLED: Final = 2
+    TcpConnectionClosed: Final = 0
+    TcpConnectionListen: Final = 1
+    TcpConnectionSynSent: Final = 2
+    TcpConnectionSynRcvd: Final = 3
+    TcpConnectionEstablished: Final = 4
+    TcpConnectionFinWait1: Final = 5
+    TcpConnectionFinWait2: Final = 6
+    TcpConnectionCloseWait: Final = 7
+    TcpConnectionClosing: Final = 8
+    TcpConnectionLastAck: Final = 9
+    TcpConnectionTimeWait: Final = 10
+    TCP_OFFLOAD_OK: Final = 0
+    TCP_OFFLOAD_STATE: Final = -1
+    TCP_OFFLOAD_VALUE: Final = -2
+    TCP_OFFLOAD_RESOURCES: Final = -3
     VNIC_MAP_READ: Final = 1
     VNIC_MAP_WRITE: Final = 2
+    TCP_SACK_BLOCKS: Final = 4
+    TCP_HEADER_MAX: Final = 60
     def vnic_config_init(self, a0: vnic_config, /) -> None: ...
     def vnic_create(self, a0: vnic_config, a1: Pointer, /) -> int: ...
     def vnic_destroy(self, a0: vnic, /) -> None: ...
@@ -242,6 +872,47 @@ class _Lib:
     def vnic_fault_fired(self, a0: vnic, a1: int, /) -> int: ...
     def vnic_register_name(self, a0: int, a1: int, /) -> Pointer: ...
     def vnic_register_map_hash(self, /) -> int: ...
+    def vnic_stack_defaults(self, a0: vnic_stack_config, /) -> None: ...
+    def vnic_stack_strerror(self, a0: int, /) -> Pointer: ...
+    def vnic_stack_create(self, a0: vnic_stack_config, /) -> vnic_stack: ...
+    def vnic_stack_destroy(self, a0: vnic_stack, /) -> None: ...
+    def vnic_stack_add_interface(self, a0: vnic_stack, a1: vnic_stack_interface, /) -> int: ...
+    def vnic_stack_set_link(self, a0: vnic_stack, a1: int, a2: int, /) -> int: ...
+    def vnic_stack_set_offload(self, a0: vnic_stack, a1: int, a2: int, a3: int, /) -> int: ...
+    def vnic_stack_add_address(self, a0: vnic_stack, a1: int, a2: vnic_address, a3: int, /) -> int: ...
+    def vnic_stack_address(self, a0: vnic_stack, a1: int, a2: vnic_interface_address, /) -> int: ...
+    def vnic_stack_add_route(self, a0: vnic_stack, a1: vnic_address, a2: int, a3: vnic_address, a4: int, a5: int, /) -> int: ...
+    def vnic_stack_remove_route(self, a0: vnic_stack, a1: vnic_address, a2: int, a3: int, /) -> int: ...
+    def vnic_stack_add_neighbour(self, a0: vnic_stack, a1: int, a2: vnic_address, a3: Bytes, /) -> int: ...
+    def vnic_stack_neighbour(self, a0: vnic_stack, a1: int, a2: vnic_neighbour, /) -> int: ...
+    def vnic_stack_time(self, a0: vnic_stack, a1: int, /) -> int: ...
+    def vnic_stack_deadline(self, a0: vnic_stack, /) -> int: ...
+    def vnic_stack_receive(self, a0: vnic_stack, a1: int, a2: Bytes, a3: int, a4: int, /) -> int: ...
+    def vnic_stack_receive_burst(self, a0: vnic_stack, a1: int, a2: vnic_stack_packet, a3: int, /) -> int: ...
+    def vnic_stack_transmit(self, a0: vnic_stack, a1: int, a2: Bytes, a3: int, a4: vnic_stack_frame, /) -> int: ...
+    def vnic_stack_events(self, a0: vnic_stack, a1: vnic_stack_event, a2: int, /) -> int: ...
+    def vnic_stack_prefetch(self, a0: vnic_stack, a1: int, /) -> None: ...
+    def vnic_tcp_listen(self, a0: vnic_stack, a1: vnic_endpoint, a2: int, /) -> int: ...
+    def vnic_tcp_accept(self, a0: vnic_stack, a1: int, /) -> int: ...
+    def vnic_tcp_connect(self, a0: vnic_stack, a1: vnic_endpoint, a2: vnic_endpoint, /) -> int: ...
+    def vnic_tcp_send(self, a0: vnic_stack, a1: int, a2: vnic_bytes, a3: int, a4: int, a5: int, /) -> int: ...
+    def vnic_tcp_receive(self, a0: vnic_stack, a1: int, a2: Pointer, a3: int, /) -> int: ...
+    def vnic_tcp_peek(self, a0: vnic_stack, a1: int, a2: vnic_bytes, a3: int, /) -> int: ...
+    def vnic_tcp_consume(self, a0: vnic_stack, a1: int, a2: int, /) -> int: ...
+    def vnic_tcp_post(self, a0: vnic_stack, a1: int, a2: Pointer, a3: int, a4: int, /) -> int: ...
+    def vnic_tcp_shutdown(self, a0: vnic_stack, a1: int, /) -> int: ...
+    def vnic_tcp_abort(self, a0: vnic_stack, a1: int, /) -> int: ...
+    def vnic_stack_close(self, a0: vnic_stack, a1: int, /) -> int: ...
+    def vnic_stack_completions(self, a0: vnic_stack, a1: int, a2: vnic_completion, a3: int, /) -> int: ...
+    def vnic_stack_set_option(self, a0: vnic_stack, a1: int, a2: int, a3: int, /) -> int: ...
+    def vnic_tcp_get_info(self, a0: vnic_stack, a1: int, a2: vnic_tcp_info, /) -> int: ...
+    def vnic_udp_bind(self, a0: vnic_stack, a1: vnic_endpoint, /) -> int: ...
+    def vnic_udp_send(self, a0: vnic_stack, a1: int, a2: vnic_endpoint, a3: Pointer, a4: int, /) -> int: ...
+    def vnic_udp_receive(self, a0: vnic_stack, a1: int, a2: vnic_endpoint, a3: Pointer, a4: int, /) -> int: ...
+    def vnic_icmp_open(self, a0: vnic_stack, a1: int, /) -> int: ...
+    def vnic_stack_set_copy_hook(self, a0: vnic_stack, a1: CData, a2: Pointer, /) -> None: ...
+    def vnic_stack_copied(self, a0: vnic_stack, a1: int, /) -> int: ...
+    def vnic_stack_get_statistics(self, a0: vnic_stack, a1: vnic_stack_statistics, /) -> None: ...
     def kernel_parse(self, a0: Bytes, a1: int, a2: int, a3: kernel_facts, /) -> int: ...
     def kernel_rss_input(self, a0: Bytes, a1: int, a2: int, a3: Bytes, a4: Pointer, /) -> int: ...
     def kernel_toeplitz_has(self, a0: int, /) -> int: ...
@@ -260,6 +931,52 @@ class _Lib:
     def kernel_csum_complete(self, a0: int, a1: Bytes, a2: int, a3: int, a4: int, /) -> None: ...
     def kernel_verify(self, a0: Bytes, a1: int, a2: int, /) -> kernel_verdict: ...
     def kernel_segment(self, a0: Bytes, a1: int, a2: int, a3: int, a4: int, a5: Bytes, a6: int, a7: int, a8: int, a9: Bytes, /) -> int: ...
+    def tcp_header_parse(self, a0: tcp_segment, a1: Bytes, a2: int, /) -> int: ...
+    def tcp_header_len(self, a0: tcp_segment, /) -> int: ...
+    def tcp_header_write(self, a0: tcp_segment, a1: int, a2: int, a3: Bytes, /) -> int: ...
+    def tcp_engine_defaults(self, a0: tcp_engine_config, a1: int, /) -> None: ...
+    def tcp_engine_create(self, a0: tcp_engine_config, /) -> tcp_engine: ...
+    def tcp_engine_destroy(self, a0: tcp_engine, /) -> None: ...
+    def tcp_engine_statistics(self, a0: tcp_engine, /) -> tcp_statistics: ...
+    def tcp_connect(self, a0: tcp_engine, a1: int, a2: tcp_open, /) -> tcp_connection: ...
+    def tcp_accept(self, a0: tcp_engine, a1: int, a2: tcp_open, a3: tcp_segment, /) -> tcp_connection: ...
+    def tcp_accept_cookie(self, a0: tcp_engine, a1: int, a2: tcp_open, a3: tcp_segment, a4: tcp_segment, /) -> tcp_connection: ...
+    def tcp_release(self, a0: tcp_engine, a1: tcp_connection, /) -> None: ...
+    def tcp_shutdown(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: tcp_result, /) -> None: ...
+    def tcp_close(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: tcp_result, a4: tcp_segment, /) -> bool: ...
+    def tcp_abort(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: tcp_segment, /) -> bool: ...
+    def tcp_input(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: tcp_segment, a4: tcp_result, /) -> None: ...
+    def tcp_output(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: int, a4: tcp_segment, /) -> bool: ...
+    def tcp_reset_for(self, a0: tcp_segment, a1: tcp_segment, /) -> bool: ...
+    def tcp_may_reopen(self, a0: tcp_connection, a1: tcp_segment, /) -> bool: ...
+    def tcp_queue(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: int, a4: bool, a5: tcp_result, /) -> None: ...
+    def tcp_queue_urgent(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: tcp_result, /) -> None: ...
+    def tcp_consume(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: int, a4: tcp_result, /) -> None: ...
+    def tcp_set_receive_buffer(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: int, a4: tcp_result, /) -> None: ...
+    def tcp_drop_ranges(self, a0: tcp_engine, a1: tcp_connection, /) -> None: ...
+    def tcp_set_options(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: int, a4: int, a5: int, a6: int, a7: int, a8: tcp_result, /) -> None: ...
+    def tcp_icmp(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: int, a4: int, a5: int, a6: tcp_result, /) -> None: ...
+    def tcp_deadline(self, a0: tcp_engine, /) -> int: ...
+    def tcp_expired(self, a0: tcp_engine, a1: int, /) -> tcp_connection: ...
+    def tcp_timeout(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: tcp_result, /) -> None: ...
+    def tcp_connection_deadline(self, a0: tcp_engine, a1: tcp_connection, /) -> int: ...
+    def tcp_index(self, a0: tcp_engine, a1: tcp_connection, /) -> int: ...
+    def tcp_at(self, a0: tcp_engine, a1: int, /) -> tcp_connection: ...
+    def tcp_prefetch_timer(self, a0: tcp_engine, a1: int, /) -> None: ...
+    def tcp_connections(self, a0: tcp_engine, /) -> tcp_connection: ...
+    def tcp_receive_window(self, a0: tcp_connection, /) -> int: ...
+    def tcp_pipe(self, a0: tcp_engine, a1: tcp_connection, /) -> int: ...
+    def tcp_run_at(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: tcp_block, a4: Pointer, a5: Pointer, /) -> bool: ...
+    def tcp_range_at(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: tcp_block, /) -> bool: ...
+    def tcp_check(self, a0: tcp_engine, a1: tcp_connection, /) -> Pointer: ...
+    def tcp_freeze(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: tcp_segment, /) -> bool: ...
+    def tcp_thaw(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: tcp_result, /) -> None: ...
+    def tcp_image_size(self, a0: tcp_engine, a1: tcp_connection, /) -> int: ...
+    def tcp_save(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: Bytes, a4: int, /) -> int: ...
+    def tcp_load(self, a0: tcp_engine, a1: int, a2: Bytes, a3: int, a4: Pointer, /) -> int: ...
+    def tcp_may_offload(self, a0: tcp_connection, /) -> bool: ...
+    def tcp_to_offload(self, a0: tcp_engine, a1: tcp_connection, a2: int, a3: int, a4: tcp_offload_state, /) -> int: ...
+    def tcp_from_offload(self, a0: tcp_engine, a1: int, a2: tcp_offload_taker, a3: tcp_offload_state, a4: Pointer, /) -> int: ...
     def vnic_access_create(self, a0: vnic, a1: int, a2: int, a3: int, /) -> vnic_access: ...
     def vnic_access_release(self, a0: vnic_access, /) -> None: ...
     def vnic_access_has_work(self, a0: vnic_access, /) -> int: ...
@@ -268,6 +985,7 @@ class _Lib:
     def vnic_window_open(self, a0: int, a1: vnic_access, a2: int, /) -> None: ...
     vnic_py_event: Final[CData]
     vnic_py_unmapped: Final[CData]
+    vnic_py_copy: Final[CData]
 
 class _FFI:
     NULL: Final[Any]

@@ -138,8 +138,343 @@ class OpCode(IntEnum):
     DRAIN = 11
 
 
+class StackResult(IntEnum):
+    """Values of VNIC_STACK_*."""
+
+    EAGAIN = -32
+    EBADF = -33
+    EADDRINUSE = -34
+    EADDRNOTAVAIL = -35
+    EHOSTUNREACH = -36
+    ECONNREFUSED = -37
+    ECONNRESET = -38
+    ETIMEDOUT = -39
+    ENOTCONN = -40
+    EPIPE = -41
+    EMSGSIZE = -42
+    ENOBUFS = -43
+    ECONNABORTED = -44
+
+
+class StackOffload(IntFlag):
+    """Values of VNIC_STACK_*."""
+
+    TX_CHECKSUM = 1
+    TSO = 2
+    TX_VLAN = 4
+
+
+class AddressState(IntEnum):
+    """Values of VNIC_ADDRESS_*."""
+
+    TENTATIVE = 1
+    PREFERRED = 2
+    DEPRECATED = 3
+    DUPLICATE = 4
+
+
+class NeighbourState(IntEnum):
+    """Values of VNIC_NEIGHBOUR_*."""
+
+    NONE = 0
+    INCOMPLETE = 1
+    REACHABLE = 2
+    STALE = 3
+    DELAY = 4
+    PROBE = 5
+    PERMANENT = 6
+
+
+class StackRx(IntFlag):
+    """Values of VNIC_STACK_RX_*."""
+
+    L4_GOOD = 1
+    IP_GOOD = 2
+
+
+class SocketEvent(IntFlag):
+    """Values of VNIC_EVENT_*."""
+
+    CONNECTED = 1
+    ACCEPT = 2
+    READABLE = 4
+    WRITABLE = 8
+    FIN = 16
+    SENT = 32
+    RECEIVED = 64
+    URGENT = 128
+    CLOSED = 256
+    SOFT_ERROR = 512
+
+
+class SendFlag(IntFlag):
+    """Values of VNIC_SEND_*."""
+
+    PUSH = 1
+    URGENT = 2
+    REFERENCE = 4
+    MORE = 8
+
+
+class SocketOption(IntEnum):
+    """Values of VNIC_OPTION_*."""
+
+    NODELAY = 0
+    KEEPALIVE = 1
+    KEEP_TIME_MS = 2
+    KEEP_INTERVAL_MS = 3
+    KEEP_LIMIT = 4
+    USER_TIMEOUT_MS = 5
+    SEND_BUFFER = 6
+    RECEIVE_BUFFER = 7
+    CONGESTION = 8
+    TTL = 9
+    TOS = 10
+
+
+class TcpControl(IntFlag):
+    """Values of TCP_*."""
+
+    FIN = 1
+    SYN = 2
+    RST = 4
+    PSH = 8
+    ACK = 16
+    URG = 32
+    ECE = 64
+    CWR = 128
+
+
+class TcpOption(IntFlag):
+    """Values of TCP_OPT_*."""
+
+    MSS = 1
+    WSCALE = 2
+    SACK_PERMITTED = 4
+    TIMESTAMP = 8
+    USER_TIMEOUT = 16
+    MALFORMED = 128
+
+
+class TcpEcn(IntEnum):
+    """Values of TCP_*."""
+
+    NOT_ECT = 0
+    ECT_1 = 1
+    ECT_0 = 2
+    CE = 3
+
+
+class TcpState(IntEnum):
+    """Values of TCP_STATE_*."""
+
+    CLOSED = 0
+    SYN_SENT = 1
+    SYN_RECEIVED = 2
+    ESTABLISHED = 3
+    FIN_WAIT_1 = 4
+    FIN_WAIT_2 = 5
+    CLOSE_WAIT = 6
+    CLOSING = 7
+    LAST_ACK = 8
+    TIME_WAIT = 9
+
+
+class TcpProfile(IntEnum):
+    """Values of TCP_PROFILE_*."""
+
+    RFC = 0
+    CHIMNEY = 1
+
+
+class TcpCongestion(IntEnum):
+    """Values of TCP_CC_*."""
+
+    NEWRENO = 0
+    CUBIC = 1
+
+
+class TcpPhase(IntEnum):
+    """Values of TCP_PHASE_*."""
+
+    OPEN = 0
+    DISORDER = 1
+    RECOVERY = 2
+    LOSS = 3
+
+
+class TcpFlag(IntFlag):
+    """Values of TCP_*."""
+
+    HAS_TIMESTAMPS = 1
+    HAS_SACK = 2
+    HAS_WSCALE = 4
+    HAS_ECN = 8
+    NODELAY = 16
+    KEEPALIVE = 32
+    STRICT_TIMESTAMPS = 64
+    PLPMTUD = 128
+    FIN_QUEUED = 256
+    FIN_SENT = 512
+    FIN_RECEIVED = 1024
+    FIN_SEEN = 2048
+    CLOSED_BY_USER = 4096
+    NOTIFIED_R1 = 8192
+    REORDERING_SEEN = 16384
+    HYSTART = 32768
+    HYSTART_CSS = 65536
+    CWND_LIMITED = 131072
+    URGENT_RECEIVED = 262144
+    URGENT_SENDING = 524288
+    FROZEN = 1048576
+    ACK_NOW = 2097152
+    WINDOW_UPDATE = 4194304
+    ECE_PENDING = 8388608
+    CWR_PENDING = 16777216
+    PROBE_PENDING = 33554432
+    TAIL_PENDING = 67108864
+    PUSH = 134217728
+    DSACK_PENDING = 268435456
+    OVERRIDE = 536870912
+    TAIL_RETRANSMITTED = 1073741824
+
+
+class TcpTimer(IntFlag):
+    """Values of TCP_TIMER_*."""
+
+    XMIT = 1
+    DELACK = 2
+    KEEP = 4
+
+
+class TcpXmit(IntEnum):
+    """Values of TCP_XMIT_*."""
+
+    RTO = 0
+    TAIL = 1
+    REORDER = 2
+    PERSIST = 3
+    OVERRIDE = 4
+
+
+class ScoreboardMark(IntEnum):
+    """Values of SCOREBOARD_*."""
+
+    SACKED = 1
+    LOST = 2
+    RETRANSMITTED = 4
+    MERGED = 8
+    COARSE = 16
+
+
+class TcpEvent(IntFlag):
+    """Values of TCP_EVENT_*."""
+
+    OUTPUT = 1
+    CONNECTED = 2
+    DATA = 4
+    READABLE = 8
+    ACKED = 16
+    FIN = 32
+    WINDOW = 64
+    R1 = 128
+    URGENT = 256
+    PUSH = 512
+    REPLY_RST = 1024
+    TIME_WAIT = 2048
+    CLOSED = 4096
+    DROP_RANGES = 8192
+    UPLOAD = 16384
+    CONFIRMED = 32768
+    MTU = 65536
+
+
+class TcpReason(IntEnum):
+    """Values of TCP_REASON_*."""
+
+    NONE = 0
+    CLOSED = 1
+    RESET = 2
+    REFUSED = 3
+    TIMEOUT = 4
+    KEEPALIVE = 5
+    DATA_AFTER_CLOSE = 6
+    ABORTED = 7
+    UNREACHABLE = 8
+    UPLOAD_SYN = 16
+    UPLOAD_URGENT = 17
+    UPLOAD_TIMEOUT = 18
+    UPLOAD_TIME_WAIT = 19
+    UPLOAD_RESOURCES = 20
+
+
+class TcpIcmp(IntEnum):
+    """Values of TCP_ICMP_*."""
+
+    SOFT = 0
+    HARD = 1
+    TOO_BIG = 2
+    QUENCH = 3
+
+
+class TcpLoadResult(IntEnum):
+    """Values of TCP_LOAD_*."""
+
+    OK = 0
+    FORMAT = -1
+    VERSION = -2
+    RESOURCES = -3
+
+
+class TcpOffloadConstFlag(IntEnum):
+    """Values of TCP_CONNECTION_*."""
+
+    TIMESTAMP_ENABLED = 1
+    SACK_ENABLED = 2
+    WINDOW_SCALING_ENABLED = 4
+
+
+class TcpOffloadCachedFlag(IntEnum):
+    """Values of TCP_CONNECTION_*."""
+
+    KEEP_ALIVE_ENABLED = 1
+    NAGLING_ENABLED = 2
+
+
+class TcpOffloadConnectionState(IntEnum):
+    """Values of _*."""
+
+    TcpConnectionClosed = 0
+    TcpConnectionListen = 1
+    TcpConnectionSynSent = 2
+    TcpConnectionSynRcvd = 3
+    TcpConnectionEstablished = 4
+    TcpConnectionFinWait1 = 5
+    TcpConnectionFinWait2 = 6
+    TcpConnectionCloseWait = 7
+    TcpConnectionClosing = 8
+    TcpConnectionLastAck = 9
+    TcpConnectionTimeWait = 10
+
+
+class TcpOffloadResult(IntEnum):
+    """Values of TCP_OFFLOAD_*."""
+
+    OK = 0
+    STATE = -1
+    VALUE = -2
+    RESOURCES = -3
+
+
 class Map(IntFlag):
     """Values of VNIC_MAP_*."""
 
     READ = 1
     WRITE = 2
+
+
+class Tcp(IntEnum):
+    """Values of TCP_*."""
+
+    SACK_BLOCKS = 4
+    HEADER_MAX = 60

@@ -10,7 +10,7 @@ enum verify_result verify_ipv4_header(const struct wire_frame *f, const uint8_t 
     if (f->l3 != WIRE_L3_IPV4) {
         return VERIFY_NONE;
     }
-    return csum_fold(csum_add(0, ip, (size_t)(ip[0] & 15) * 4)) == SUM_OF_VALID ? VERIFY_GOOD : VERIFY_BAD;
+    return csum_fold(csum_tcp_header(0, ip, ip[0] & 15)) == SUM_OF_VALID ? VERIFY_GOOD : VERIFY_BAD;
 }
 
 static uint32_t udp_span(const struct wire_frame *f, const uint8_t *udp, enum verify_result *verdict)

@@ -51,7 +51,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> tuple[FFI, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     ffi = FFI()
     for header in (CSRC / "include/vnic/vnic.h", HERE / "harness.h"):
-        ffi.cdef("\n".join(MARKED.findall(header.read_text(encoding="utf-8"))))
+        ffi.cdef("\n".join(MARKED.findall(header.read_text(encoding="utf-8"))).replace("VNIC_API ", ""))
     return ffi, ffi.dlopen(str(build(folder)))
 
 

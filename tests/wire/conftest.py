@@ -17,6 +17,7 @@ from vnic.wire import packet
 
 ROOT = Path(__file__).parents[2]
 CSRC = ROOT / "csrc"
+HEADERS = ("wire/kernels.h", "wire/tcp_header.h")
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-wrapv", "-UNDEBUG"]
 
@@ -140,7 +141,7 @@ def _packaged() -> tuple[Any, Any] | None:
         core = importlib.import_module("vnic._core")
     except ImportError:
         return None
-    return (core.ffi, core.lib) if hasattr(core.lib, "kernel_segment") else None
+    return (core.ffi, core.lib) if hasattr(core.lib, "tcp_header_parse") else None
 
 
 def _sanitize_flags() -> list[str]:
@@ -160,11 +161,12 @@ def _compiled(folder: Path) -> tuple[Any, Any]:
     from cffi import FFI  # noqa: PLC0415
 
     builder = FFI()
-    header = (CSRC / "wire/kernels.h").read_text()
-    builder.cdef(header.split("/* cdef begin */")[1].split("/* cdef end */")[0])
+    for name in HEADERS:
+        marked = (CSRC / name).read_text().split("/* cdef begin */")[1]
+        builder.cdef(marked.split("/* cdef end */")[0])
     builder.set_source(
         "wire_kernels",
-        '#include "wire/kernels.h"',
+        "\n".join(f'#include "{name}"' for name in HEADERS),
         include_dirs=[str(CSRC)],
         extra_objects=[_object_file(path, folder) for path in sorted((CSRC / "wire").glob("*.c"))],
         extra_compile_args=_sanitize_flags(),

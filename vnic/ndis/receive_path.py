@@ -14,6 +14,8 @@ from vnic.ndis.rss_watch import RssWatch
 from vnic.ndis.states import AdapterState
 from vnic.ndis.verifier import Verifier
 
+_CONTRADICTIONS = tuple(", ".join(ReceiveChecksum.of(value).contradictions) for value in range(64))
+
 
 class Receiver(Protocol):
     """A binding, as the receive path sees it."""
@@ -179,9 +181,8 @@ class ReceivePath:
         require, miniport = self._verifier.require, self._miniport
         is_own = nbl not in self._ledger and (nbl.custodian is None or nbl.holder is miniport)
         require(is_own, "RECV-3", miniport, "an NBL was indicated that is out already")
-        require(
-            nbl.source_handle is self._adapter, "RECV-4", miniport, f"SourceHandle is {nbl.source_handle!r}"
-        )
+        if nbl.source_handle is not self._adapter:
+            raise self._verifier.breach("RECV-4", miniport, f"SourceHandle is {nbl.source_handle!r}")
         try:
             fingerprint = Fingerprint.of(nbl, self._verifier.verify_data)
         except NetBufferError as error:
@@ -199,10 +200,8 @@ class ReceivePath:
                 miniport,
                 f"{to.hex(':')} does not match filter 0x{current.packet_filter:X}",
             )
-        checksum = nbl.info(Slot.TCP_IP_CHECKSUM)
-        if checksum:
-            contradictions = ReceiveChecksum.of(checksum).contradictions
-            require(not contradictions, "RECV-8", miniport, ", ".join(contradictions))
+        contradictions = _CONTRADICTIONS[nbl.info(Slot.TCP_IP_CHECKSUM) & 63]
+        require(not contradictions, "RECV-8", miniport, contradictions)
         self._rss.check(miniport, nbl)
         return fingerprint
 

@@ -96,9 +96,9 @@ class RssWatch:
         hash_type, function = information & HASH_TYPE_MASK, information & HASH_FUNCTION_MASK
         require = self._verifier.require
         if not hash_type:
-            require(
-                not function and not value, "RSS-1", miniport, f"type 0 with 0x{function:02X}, 0x{value:08X}"
-            )
+            if function or value:
+                text = f"type 0 with 0x{function:02X}, 0x{value:08X}"
+                raise self._verifier.breach("RSS-1", miniport, text)
             if self._oracle is not None:
                 self._check_value(miniport, nbl, 0, 0)
             return

@@ -5,9 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__GNUC__)
+/* Defined by who builds the library into something of his own. */
+#if !defined(VNIC_API) && defined(__GNUC__)
 #define VNIC_API __attribute__((visibility("default")))
-#else
+#elif !defined(VNIC_API)
 #define VNIC_API
 #endif
 
@@ -34,30 +35,30 @@ typedef struct vnic vnic;
 /* Results of calls that can fail. The caller's mistakes only: a guest's mistakes are status bits and counters. */
 enum vnic_result {
     VNIC_OK = 0,
-    VNIC_EINVAL = -1,   /* an argument is out of range */
-    VNIC_ENOMEM = -2,   /* no memory at creation */
+    VNIC_EINVAL = -1, /* an argument is out of range */
+    VNIC_ENOMEM = -2, /* no memory at creation */
     VNIC_EOVERLAP = -3, /* the address range is mapped already */
-    VNIC_ENOSPC = -4,   /* a capacity given at creation is used up */
-    VNIC_ENOENT = -5,   /* no such mapping or fault */
-    VNIC_ETIME = -6,    /* time would go backwards */
-    VNIC_EFORMAT = -7,  /* not a snapshot, or cut short, or a field out of range */
+    VNIC_ENOSPC = -4, /* a capacity given at creation is used up */
+    VNIC_ENOENT = -5, /* no such mapping or fault */
+    VNIC_ETIME = -6, /* time would go backwards */
+    VNIC_EFORMAT = -7, /* not a snapshot, or cut short, or a field out of range */
     VNIC_EVERSION = -8, /* a snapshot of another version */
-    VNIC_ECONFIG = -9   /* a snapshot of a card of another configuration */
+    VNIC_ECONFIG = -9 /* a snapshot of a card of another configuration */
 };
 
 struct vnic_config {
     uint16_t vendor_id, device_id, subsystem_vendor_id, subsystem_id;
     uint8_t revision;
-    uint8_t function;         /* function number, carried by every event */
-    uint8_t queue_pairs;      /* 1 to 32 */
-    uint8_t vectors;          /* 1 to 64 */
+    uint8_t function; /* function number, carried by every event */
+    uint8_t queue_pairs; /* 1 to 32 */
+    uint8_t vectors; /* 1 to 64 */
     uint8_t msi_capable_log2; /* messages MSI offers, log2, 0 to 5 */
     uint8_t mac[6];
-    uint32_t max_frame;        /* bytes without FCS, 1514 to 65535 */
-    uint32_t rx_buffer_bytes;  /* receive packet buffer, a power of two, >= 4 * max_frame */
-    uint32_t tx_buffer_bytes;  /* frames sent and not yet taken by the link, likewise */
-    uint32_t map_regions;      /* capacity of the memory map */
-    uint32_t faults;           /* capacity of the fault registry */
+    uint32_t max_frame; /* bytes without FCS, 1514 to 65535 */
+    uint32_t rx_buffer_bytes; /* receive packet buffer, a power of two, >= 4 * max_frame */
+    uint32_t tx_buffer_bytes; /* frames sent and not yet taken by the link, likewise */
+    uint32_t map_regions; /* capacity of the memory map */
+    uint32_t faults; /* capacity of the fault registry */
 };
 
 /* Access to the map of host memory. */
@@ -68,8 +69,8 @@ enum vnic_engine {
     VNIC_ENGINE_TEST = 0, /* bring-up DMA */
     VNIC_ENGINE_RX = 1,
     VNIC_ENGINE_TX = 2,
-    VNIC_ENGINE_LSO = 3,  /* segmentation of the large send at hand */
-    VNIC_ENGINE_IRQ = 4,  /* raising of vectors that moderation held back */
+    VNIC_ENGINE_LSO = 3, /* segmentation of the large send at hand */
+    VNIC_ENGINE_IRQ = 4, /* raising of vectors that moderation held back */
     VNIC_ENGINES = 5
 };
 
@@ -100,7 +101,7 @@ enum vnic_rx_verdict { VNIC_RX_TAKEN = 0, VNIC_RX_DROPPED = 1, VNIC_RX_FULL = 2 
 
 /* Reset levels a host can apply from outside. Queue, device and Function Level Reset are register writes. */
 enum vnic_reset_level {
-    VNIC_RESET_HOT = 0,  /* conventional reset of the bus: as FLR, registers marked keep stay */
+    VNIC_RESET_HOT = 0, /* conventional reset of the bus: as FLR, registers marked keep stay */
     VNIC_RESET_POWER = 1 /* power cycle: everything */
 };
 
@@ -118,10 +119,10 @@ enum vnic_dma_purpose {
 enum vnic_dma_status {
     VNIC_DMA_OK = 0,
     VNIC_DMA_UNSUPPORTED = 1, /* unmapped, or the card's own BAR: Unsupported Request */
-    VNIC_DMA_ABORTED = 2,     /* no permission: Completer Abort */
-    VNIC_DMA_POISONED = 3,    /* poisoned data (injected) */
-    VNIC_DMA_TIMEOUT = 4,     /* no completion (injected) */
-    VNIC_DMA_MASTER_OFF = 5   /* Bus Master Enable is clear; nothing was issued */
+    VNIC_DMA_ABORTED = 2, /* no permission: Completer Abort */
+    VNIC_DMA_POISONED = 3, /* poisoned data (injected) */
+    VNIC_DMA_TIMEOUT = 4, /* no completion (injected) */
+    VNIC_DMA_MASTER_OFF = 5 /* Bus Master Enable is clear; nothing was issued */
 };
 
 /* Inputs and outputs, in the order in which they happened. */
@@ -130,30 +131,31 @@ enum vnic_event_type {
     VNIC_EVENT_MMIO_WRITE = 2,
     VNIC_EVENT_CFG_READ = 3,
     VNIC_EVENT_CFG_WRITE = 4,
-    VNIC_EVENT_DMA_READ = 5,  /* data: the bytes returned */
+    VNIC_EVENT_DMA_READ = 5, /* data: the bytes returned */
     VNIC_EVENT_DMA_WRITE = 6, /* data: the bytes written */
     VNIC_EVENT_INTERRUPT = 7, /* addr, value: of the message; index: vector; width: kind */
-    VNIC_EVENT_FRAME_IN = 8,  /* data: the frame; value: verdict */
+    VNIC_EVENT_FRAME_IN = 8, /* data: the frame; value: verdict */
     VNIC_EVENT_FRAME_OUT = 9, /* data: the frame; index: queue */
-    VNIC_EVENT_TIME = 10,     /* value: new time */
-    VNIC_EVENT_RUN = 11,      /* addr: budget of steps, value: of bytes */
-    VNIC_EVENT_STEP = 12,     /* index: engine */
-    VNIC_EVENT_LINK = 13,     /* value: Mb/s, 0 down */
-    VNIC_EVENT_MAP = 14,      /* addr, value: length; width: permissions */
-    VNIC_EVENT_UNMAP = 15,    /* addr, value: length */
-    VNIC_EVENT_RESET = 16,    /* value: level */
-    VNIC_EVENT_REMOVE = 17,   /* value: 1 removed, 0 inserted */
-    VNIC_EVENT_FAULT = 18,    /* a fault fired; value: its id */
-    VNIC_EVENT_ARM = 19,      /* a fault was armed (data: struct vnic_fault) or, without data, disarmed; value: its id */
-    VNIC_EVENT_LOAD = 20      /* data: the snapshot that was loaded */
+    VNIC_EVENT_TIME = 10, /* value: new time */
+    VNIC_EVENT_RUN = 11, /* addr: budget of steps, value: of bytes */
+    VNIC_EVENT_STEP = 12, /* index: engine */
+    VNIC_EVENT_LINK = 13, /* value: Mb/s, 0 down */
+    VNIC_EVENT_MAP = 14, /* addr, value: length; width: permissions */
+    VNIC_EVENT_UNMAP = 15, /* addr, value: length */
+    VNIC_EVENT_RESET = 16, /* value: level */
+    VNIC_EVENT_REMOVE = 17, /* value: 1 removed, 0 inserted */
+    VNIC_EVENT_FAULT = 18, /* a fault fired; value: its id */
+    VNIC_EVENT_ARM =
+        19, /* a fault was armed (data: struct vnic_fault) or, without data, disarmed; value: its id */
+    VNIC_EVENT_LOAD = 20 /* data: the snapshot that was loaded */
 };
 
 struct vnic_event {
     uint8_t type;
     uint8_t function;
-    uint8_t index;  /* BAR, vector, queue, engine or DMA purpose */
-    uint8_t width;  /* bytes of a register access; kind; permissions */
-    uint32_t len;   /* bytes at data */
+    uint8_t index; /* BAR, vector, queue, engine or DMA purpose */
+    uint8_t width; /* bytes of a register access; kind; permissions */
+    uint32_t len; /* bytes at data */
     uint64_t time_ns;
     uint64_t addr;
     uint64_t value; /* for DMA: enum vnic_dma_status */
@@ -173,15 +175,15 @@ enum vnic_fault_site {
     VNIC_FAULT_SITES = 7
 };
 enum vnic_fault_action {
-    VNIC_FAULT_ERROR = 0,     /* DMA: end with status `argument`; reads of registers: all ones */
-    VNIC_FAULT_DROP = 1,      /* as if it had not been: the write, interrupt, frame is lost */
-    VNIC_FAULT_CORRUPT = 2,   /* the 8 bytes at offset `argument` (modulo length) are XORed with `mask` */
+    VNIC_FAULT_ERROR = 0, /* DMA: end with status `argument`; reads of registers: all ones */
+    VNIC_FAULT_DROP = 1, /* as if it had not been: the write, interrupt, frame is lost */
+    VNIC_FAULT_CORRUPT = 2, /* the 8 bytes at offset `argument` (modulo length) are XORed with `mask` */
     VNIC_FAULT_DUPLICATE = 3, /* frames and interrupts: twice */
     VNIC_FAULT_ACTIONS = 4
 };
 struct vnic_fault {
     uint8_t site, action;
-    uint8_t index;       /* DMA purpose, vector, queue or BAR; 0xFF any */
+    uint8_t index; /* DMA purpose, vector, queue or BAR; 0xFF any */
     uint8_t reserved[5];
     uint64_t first, last; /* bus address or register offset range, inclusive; frames: length range */
     uint64_t skip, count;
@@ -190,18 +192,19 @@ struct vnic_fault {
 
 /* One operation of a batch: register accesses, and everything else a test or a fuzzer does to a card. */
 enum vnic_op_code {
-    VNIC_OP_READ = 0,      /* index: BAR; addr: offset; result in value */
+    VNIC_OP_READ = 0, /* index: BAR; addr: offset; result in value */
     VNIC_OP_WRITE = 1,
     VNIC_OP_CFG_READ = 2,
     VNIC_OP_CFG_WRITE = 3,
-    VNIC_OP_RUN = 4,       /* addr: steps, value: bytes; steps taken in value */
-    VNIC_OP_STEP = 5,      /* index: engine; 1 in value when a step was taken */
-    VNIC_OP_ADVANCE = 6,   /* value: ns to add to the time */
-    VNIC_OP_LINK = 7,      /* value: Mb/s */
-    VNIC_OP_RESET = 8,     /* index: level */
-    VNIC_OP_REMOVE = 9,    /* value: 1 remove, 0 insert */
-    VNIC_OP_RECEIVE = 10,  /* addr: offset, value: length in the data that came with the batch; verdict in value */
-    VNIC_OP_DRAIN = 11,    /* takes and forgets interrupts and frames; their number in value */
+    VNIC_OP_RUN = 4, /* addr: steps, value: bytes; steps taken in value */
+    VNIC_OP_STEP = 5, /* index: engine; 1 in value when a step was taken */
+    VNIC_OP_ADVANCE = 6, /* value: ns to add to the time */
+    VNIC_OP_LINK = 7, /* value: Mb/s */
+    VNIC_OP_RESET = 8, /* index: level */
+    VNIC_OP_REMOVE = 9, /* value: 1 remove, 0 insert */
+    VNIC_OP_RECEIVE =
+        10, /* addr: offset, value: length in the data that came with the batch; verdict in value */
+    VNIC_OP_DRAIN = 11, /* takes and forgets interrupts and frames; their number in value */
     VNIC_OP_CODES = 12
 };
 struct vnic_op {
@@ -210,68 +213,69 @@ struct vnic_op {
 };
 
 /* Life. A card is created in D0uninitialized state, link down, time 0, nothing mapped. */
-void vnic_config_init(struct vnic_config *config);
-int vnic_create(const struct vnic_config *config, vnic **card);
-void vnic_destroy(vnic *card);
-const char *vnic_strerror(int result);
-size_t vnic_footprint(const vnic *card); /* bytes allocated */
+VNIC_API void vnic_config_init(struct vnic_config *config);
+VNIC_API int vnic_create(const struct vnic_config *config, vnic **card);
+VNIC_API void vnic_destroy(vnic *card);
+VNIC_API const char *vnic_strerror(int result);
+VNIC_API size_t vnic_footprint(const vnic *card); /* bytes allocated */
 
 /* Registers. width: 1, 2, 4 or 8. Any offset: an access is byte enables over 32-bit words, lowest first. */
-uint64_t vnic_read(vnic *card, unsigned bar, uint64_t offset, unsigned width);
-void vnic_write(vnic *card, unsigned bar, uint64_t offset, unsigned width, uint64_t value);
-uint32_t vnic_cfg_read(vnic *card, uint32_t offset, unsigned width);
-void vnic_cfg_write(vnic *card, uint32_t offset, unsigned width, uint32_t value);
+VNIC_API uint64_t vnic_read(vnic *card, unsigned bar, uint64_t offset, unsigned width);
+VNIC_API void vnic_write(vnic *card, unsigned bar, uint64_t offset, unsigned width, uint64_t value);
+VNIC_API uint32_t vnic_cfg_read(vnic *card, uint32_t offset, unsigned width);
+VNIC_API void vnic_cfg_write(vnic *card, uint32_t offset, unsigned width, uint32_t value);
 /* Runs ops in order; data, data_len: what VNIC_OP_RECEIVE refers to. Stops at an op that is none: returns how many ran. */
-size_t vnic_batch(vnic *card, struct vnic_op *ops, size_t count, const uint8_t *data, size_t data_len);
+VNIC_API size_t vnic_batch(vnic *card, struct vnic_op *ops, size_t count, const uint8_t *data,
+                           size_t data_len);
 
 /* The map of host memory, 4 KiB granules. host: where the bytes are; it must outlive the mapping. */
-int vnic_map(vnic *card, uint64_t iova, void *host, uint64_t len, unsigned permissions);
-int vnic_unmap(vnic *card, uint64_t iova, uint64_t len);
-void vnic_unmap_all(vnic *card);
+VNIC_API int vnic_map(vnic *card, uint64_t iova, void *host, uint64_t len, unsigned permissions);
+VNIC_API int vnic_unmap(vnic *card, uint64_t iova, uint64_t len);
+VNIC_API void vnic_unmap_all(vnic *card);
 /* Asked for what is not mapped; answers enum vnic_dma_status. NULL: such DMA ends in VNIC_DMA_UNSUPPORTED. */
 typedef int (*vnic_unmapped)(void *opaque, uint64_t iova, uint8_t *bytes, uint32_t len, int is_write);
-void vnic_set_unmapped(vnic *card, vnic_unmapped answer, void *opaque);
+VNIC_API void vnic_set_unmapped(vnic *card, vnic_unmapped answer, void *opaque);
 
 /* The link. speed_mbps 0: down. A frame: destination address to the last byte before the FCS, at most 65535 bytes. */
-void vnic_set_link(vnic *card, uint32_t speed_mbps);
-int vnic_receive(vnic *card, const uint8_t *frame, size_t len);
-size_t vnic_frames(vnic *card, struct vnic_frame *frames, size_t max);
-void vnic_frames_release(vnic *card, size_t count);
-size_t vnic_interrupts(vnic *card, struct vnic_interrupt *interrupts, size_t max);
+VNIC_API void vnic_set_link(vnic *card, uint32_t speed_mbps);
+VNIC_API int vnic_receive(vnic *card, const uint8_t *frame, size_t len);
+VNIC_API size_t vnic_frames(vnic *card, struct vnic_frame *frames, size_t max);
+VNIC_API void vnic_frames_release(vnic *card, size_t count);
+VNIC_API size_t vnic_interrupts(vnic *card, struct vnic_interrupt *interrupts, size_t max);
 
 /* Time, in virtual ns since power-on. vnic_deadline: when moderation would next raise a vector; UINT64_MAX: never. */
-int vnic_advance(vnic *card, uint64_t now_ns);
-uint64_t vnic_now(const vnic *card);
-uint64_t vnic_deadline(const vnic *card);
+VNIC_API int vnic_advance(vnic *card, uint64_t now_ns);
+VNIC_API uint64_t vnic_now(const vnic *card);
+VNIC_API uint64_t vnic_deadline(const vnic *card);
 
 /* Work. Bit e of vnic_runnable: engine e could take a step. vnic_step: 1 if a step was taken; *bytes: moved by it.
  * vnic_run: never exceeds the budget in either unit; *used: what was taken. Ends when idle or when the budget is too
  * small for the next step; returns vnic_runnable(). vnic_idle_steps: an upper bound of the steps to idle from here. */
-uint32_t vnic_runnable(const vnic *card);
-int vnic_step(vnic *card, unsigned engine, uint64_t *bytes);
-uint32_t vnic_run(vnic *card, const struct vnic_budget *budget, struct vnic_budget *used);
-uint64_t vnic_idle_steps(const vnic *card);
+VNIC_API uint32_t vnic_runnable(const vnic *card);
+VNIC_API int vnic_step(vnic *card, unsigned engine, uint64_t *bytes);
+VNIC_API uint32_t vnic_run(vnic *card, const struct vnic_budget *budget, struct vnic_budget *used);
+VNIC_API uint64_t vnic_idle_steps(const vnic *card);
 
 /* Reset from outside, surprise removal (reads all ones, nothing moves) and return (as after a power cycle). */
-void vnic_reset(vnic *card, unsigned level);
-void vnic_remove(vnic *card);
-void vnic_insert(vnic *card);
+VNIC_API void vnic_reset(vnic *card, unsigned level);
+VNIC_API void vnic_remove(vnic *card);
+VNIC_API void vnic_insert(vnic *card);
 
 /* Snapshot of the whole state, work pending included; mappings, observer and faults are the host's and not in it.
  * vnic_save returns the size; it writes only when that fits. A card that refuses to load is as after a power cycle. */
-size_t vnic_save(vnic *card, uint8_t *buf, size_t capacity);
-int vnic_load(vnic *card, const uint8_t *buf, size_t len);
-uint64_t vnic_state_hash(vnic *card); /* FNV-1a 64 over that encoding */
+VNIC_API size_t vnic_save(vnic *card, uint8_t *buf, size_t capacity);
+VNIC_API int vnic_load(vnic *card, const uint8_t *buf, size_t len);
+VNIC_API uint64_t vnic_state_hash(vnic *card); /* FNV-1a 64 over that encoding */
 
 /* Observation and faults. mask: bit t for event type t. An observer must not call the card. */
-void vnic_observe(vnic *card, vnic_observer observer, void *opaque, uint32_t mask);
-int vnic_fault_arm(vnic *card, const struct vnic_fault *fault); /* id >= 0, or an enum vnic_result */
-int vnic_fault_disarm(vnic *card, int id);
-int64_t vnic_fault_fired(const vnic *card, int id); /* how often; or an enum vnic_result */
+VNIC_API void vnic_observe(vnic *card, vnic_observer observer, void *opaque, uint32_t mask);
+VNIC_API int vnic_fault_arm(vnic *card, const struct vnic_fault *fault); /* id >= 0, or an enum vnic_result */
+VNIC_API int vnic_fault_disarm(vnic *card, int id);
+VNIC_API int64_t vnic_fault_fired(const vnic *card, int id); /* how often; or an enum vnic_result */
 
 /* Names, for traces and messages. NULL when there is none. */
-const char *vnic_register_name(unsigned bar, uint64_t offset);
-uint64_t vnic_register_map_hash(void);
+VNIC_API const char *vnic_register_name(unsigned bar, uint64_t offset);
+VNIC_API uint64_t vnic_register_map_hash(void);
 
 /* cdef end */
 

@@ -1,0 +1,226 @@
+/* image_load.c: makes a connection of an image that a stranger may have written. */
+#include "tcp/image.h"
+#include "tcp/image_walk.h"
+#include "tcp/reassembly.h"
+#include "tcp/runs.h"
+#include "tcp/timer.h"
+#include "wire/seq.h"
+
+#include <string.h>
+
+static bool is_padded(const uint8_t *address)
+{
+    static const uint8_t zero[12] = {0};
+
+    return memcmp(address + 4, zero, sizeof zero) == 0;
+}
+
+static bool is_basis_sound(const struct tcp_connection *c)
+{
+    const uint16_t least = c->is_ipv6 != 0 ? 1280 : 68;
+
+    if (tcp_is_synchronized(c) && (c->cwnd == 0 || c->snd_mss == 0)) {
+        return false;
+    }
+    if (c->path_mtu != 0 && c->path_mtu < least) {
+        return false;
+    }
+    return c->state != TCP_STATE_CLOSED && (c->is_ipv6 != 0 || (is_padded(c->local) && is_padded(c->remote)));
+}
+
+/* UNA <= NXT, and NXT as far as what was queued, SYN and FIN included. */
+static bool is_sender_sound(const struct tcp_connection *c)
+{
+    const bool is_fin_sent = tcp_has(c, TCP_FIN_SENT);
+    const uint32_t last = is_fin_sent ? c->snd_end + 1 : c->snd_end;
+
+    if (is_fin_sent && (!tcp_has(c, TCP_FIN_QUEUED) || c->snd_nxt != last)) {
+        return false;
+    }
+    return last - c->snd_una <= IMAGE_SPAN_MAX + 2U && c->snd_nxt - c->snd_una <= last - c->snd_una;
+}
+
+/* Before the handshake is over there is a SYN, sent or not, and nothing else. */
+static bool is_handshake_sound(const struct tcp_connection *c)
+{
+    return tcp_is_synchronized(c)
+           || (tcp_flight(c) <= 1 && c->snd_end != c->snd_una && !tcp_has(c, TCP_FIN_SENT)
+               && c->rcv_acked == c->rcv_nxt && c->phase == TCP_PHASE_OPEN && c->recovery == 0);
+}
+
+static bool is_receiver_sound(const struct tcp_connection *c)
+{
+    return c->rcv_adv + 1 - c->rcv_nxt <= IMAGE_SPAN_MAX + 1U
+           && c->rcv_nxt - c->rcv_acked <= IMAGE_SPAN_MAX + 2U;
+}
+
+/* Takes a node at the end of a list; NULL when none is left. */
+static struct tcp_node *node_load(struct tcp_engine *e, struct archive *a, uint32_t *index)
+{
+    struct tcp_node node = {0};
+
+    image_walk_node(a, &node);
+    *index = a->failed ? 0 : pool_take(&e->node_pool);
+    if (*index == 0) {
+        return NULL;
+    }
+    e->nodes[*index] = node;
+    return &e->nodes[*index];
+}
+
+/* At the end of the ring. */
+static void run_append(struct tcp_engine *e, struct tcp_connection *c, uint32_t index)
+{
+    struct tcp_node *last = c->runs != 0 ? &e->nodes[c->runs] : &e->nodes[index];
+
+    e->nodes[index].next = c->runs != 0 ? last->next : index;
+    last->next = index;
+    c->runs = index;
+}
+
+/* Runs must cover UNA .. run_seq without a gap. */
+static bool runs_load(struct tcp_engine *e, struct tcp_connection *c, struct archive *a)
+{
+    const uint32_t count = archive_count(a, TAG_RUNS, 0, e->config.nodes);
+    uint32_t at = c->snd_una, index;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct tcp_node *node = node_load(e, a, &index);
+        if (node == NULL) {
+            return false;
+        }
+        run_append(e, c, index);
+        image_turn_one(&node->stamp, engine_us(e));
+        archive_refuse_if(a, node->left != at || node->right - at - 1 >= c->snd_nxt - at);
+        at = node->right;
+    }
+    archive_refuse_if(a, c->snd_una != c->snd_nxt && c->run_seq != at);
+    archive_refuse_if(a, c->snd_una == c->snd_nxt && count != 0);
+    return true;
+}
+
+/* Farther from RCV.NXT than the one before, and not touching it. */
+static bool is_range_sound(const struct tcp_node *node, uint32_t rcv_nxt, uint32_t beyond)
+{
+    return node->left - rcv_nxt > beyond && node->right - rcv_nxt <= IMAGE_SPAN_MAX + 1U;
+}
+
+/* Ranges must be sorted, apart from each other, and beyond RCV.NXT; a duplicate in front may lie anywhere. */
+static bool ranges_load(struct tcp_engine *e, struct tcp_connection *c, struct archive *a)
+{
+    const uint32_t has_duplicate = tcp_has(c, TCP_DSACK_PENDING) ? 1 : 0;
+    const uint32_t count = archive_count(a, TAG_RANGES, 0, e->config.nodes);
+    uint32_t *link = &c->ranges, beyond = 0, index;
+
+    c->flags &= ~(uint32_t)TCP_DSACK_PENDING; /* until its node is there */
+    archive_refuse_if(a, count < has_duplicate);
+    for (uint32_t i = 0; i < count; i++) {
+        struct tcp_node *node = node_load(e, a, &index);
+        if (node == NULL) {
+            return false;
+        }
+        *link = index;
+        link = &node->next;
+        archive_refuse_if(a, node->right - node->left - 1 >= IMAGE_SPAN_MAX);
+        if (i < has_duplicate) {
+            c->flags |= TCP_DSACK_PENDING;
+        } else {
+            archive_refuse_if(a, !is_range_sound(node, c->rcv_nxt, beyond));
+            beyond = node->right - c->rcv_nxt;
+        }
+    }
+    return count <= e->config.ranges_per_connection + has_duplicate;
+}
+
+/* Links and entries of the engine: none yet. */
+static void image_place(struct tcp_engine *e, const struct image *image, struct tcp_connection *c,
+                        uint32_t recovery)
+{
+    *c = image->c;
+    c->ts_offset -= engine_ms(e);
+    c->recovery = recovery;
+    c->runs = 0;
+    c->ranges = 0;
+    c->wheel_next = 0;
+    c->wheel_prev = 0;
+    if (recovery != 0) {
+        e->recoveries[recovery] = image->r;
+    }
+}
+
+static void timers_start(struct tcp_engine *e, struct tcp_connection *c)
+{
+    if (c->armed != 0 && !tcp_has(c, TCP_FROZEN)) {
+        timer_resume(e, c);
+    }
+}
+
+static int body_load(struct tcp_engine *e, struct tcp_connection *c, struct archive *a)
+{
+    uint8_t end = 0;
+
+    if (!runs_load(e, c, a) || !ranges_load(e, c, a)) {
+        return a->failed ? TCP_LOAD_FORMAT : TCP_LOAD_RESOURCES;
+    }
+    ARCHIVE(a, TAG_END, end, 0);
+    archive_refuse_if(a, a->at != a->len);
+    if (a->failed) {
+        return TCP_LOAD_FORMAT;
+    }
+    timers_start(e, c);
+    return tcp_check(e, c) == NULL ? TCP_LOAD_OK : TCP_LOAD_FORMAT;
+}
+
+/* Gives back what was taken; a stranger's lists are whole, for they were built here. */
+static void load_undo(struct tcp_engine *e, struct tcp_connection *c)
+{
+    timer_release(e, c);
+    runs_release(e, c);
+    reassembly_drop(e, c);
+    if (c->recovery != 0) {
+        pool_give(&e->recovery_pool, c->recovery);
+    }
+    pool_give(&e->connection_pool, (uint32_t)(c - e->connections));
+}
+
+static int image_load(struct tcp_engine *e, const struct image *image, struct archive *a,
+                      struct tcp_connection **c)
+{
+    const uint32_t recovery = image->c.recovery != 0 ? pool_take(&e->recovery_pool) : 0;
+    const uint32_t index = recovery != 0 || image->c.recovery == 0 ? pool_take(&e->connection_pool) : 0;
+    int result;
+
+    if (index == 0) {
+        if (recovery != 0) {
+            pool_give(&e->recovery_pool, recovery);
+        }
+        return TCP_LOAD_RESOURCES;
+    }
+    image_place(e, image, &e->connections[index], recovery);
+    result = body_load(e, &e->connections[index], a);
+    if (result != TCP_LOAD_OK) {
+        load_undo(e, &e->connections[index]);
+        return result;
+    }
+    *c = &e->connections[index];
+    return TCP_LOAD_OK;
+}
+
+int tcp_load(tcp_engine *engine, uint64_t now_ns, const uint8_t *bytes, size_t len, struct tcp_connection **c)
+{
+    struct image image;
+    struct archive a;
+    int refusal;
+
+    engine_at(engine, now_ns);
+    memset(&image, 0, sizeof image);
+    archive_load(&a, bytes, len);
+    if (!image_walk_header(&a, &refusal)) {
+        return refusal;
+    }
+    image_walk_connection(&a, &image);
+    image_turn(&image, engine);
+    archive_refuse_if(&a, !is_basis_sound(&image.c) || !is_sender_sound(&image.c));
+    archive_refuse_if(&a, !is_receiver_sound(&image.c) || !is_handshake_sound(&image.c));
+    return a.failed ? TCP_LOAD_FORMAT : image_load(engine, &image, &a, c);
+}

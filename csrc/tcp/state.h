@@ -1,0 +1,46 @@
+/* The inside of the engine: its pools, its time, and the helpers that every file of this room shares. */
+#ifndef VNIC_TCP_STATE_H
+#define VNIC_TCP_STATE_H
+
+#include "base/pool.h"
+#include "tcp/engine.h"
+#include "tcp/wheel.h"
+
+struct tcp_engine {
+    struct tcp_engine_config config;
+    uint64_t now_ns;
+    uint32_t now_us, now_ms; /* the same, low bits: asked for several times a segment */
+    struct tcp_connection *connections; /* [0] is never used: index 0 is none */
+    struct tcp_node *nodes;
+    struct tcp_recovery *recoveries;
+    struct pool connection_pool, node_pool, recovery_pool;
+    struct wheel wheel;
+    struct tcp_statistics statistics;
+};
+
+static inline uint32_t engine_us(const struct tcp_engine *e)
+{
+    return e->now_us;
+}
+
+static inline uint32_t engine_ms(const struct tcp_engine *e)
+{
+    return e->now_ms;
+}
+
+/* Time enters here, at the head of every call. */
+static inline void engine_at(struct tcp_engine *e, uint64_t now_ns)
+{
+    if (now_ns > e->now_ns) {
+        e->now_ns = now_ns;
+        e->now_us = (uint32_t)(now_ns / 1000);
+        e->now_ms = (uint32_t)(now_ns / 1000000);
+    }
+}
+
+static inline struct tcp_recovery *engine_recovery(struct tcp_engine *e, const struct tcp_connection *c)
+{
+    return c->recovery != 0 ? &e->recoveries[c->recovery] : NULL;
+}
+
+#endif

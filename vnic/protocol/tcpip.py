@@ -1,0 +1,210 @@
+"""The TCP/IP protocol driver: binds the host's stack to adapters, one interface for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from vnic.errors import VnicError
+from vnic.host.clock import VirtualClock
+from vnic.ndis.miniport import ReceiveFlag, SendCompleteFlag
+from vnic.ndis.net_buffer_list import NetBufferList, walk
+from vnic.ndis.offload import Offload
+from vnic.ndis.oid_request import OidRequest
+from vnic.ndis.protocol import BindingHandle, BindParameters, NetEvent, Protocol
+from vnic.ndis.status import NDIS_STATUS
+from vnic.ndis.structures import (
+    DevicePowerState,
+    LinkState,
+    MediaConnectState,
+    StatusIndication,
+    StructureError,
+)
+from vnic.protocol.capture import Memory
+from vnic.protocol.offload_choice import OffloadChoice
+from vnic.protocol.send_arena import SendArena
+from vnic.protocol.tcpip_binding import TcpipBinding
+from vnic.stack.config import InterfaceConfig
+from vnic.stack.stack import Stack
+
+#: Called when an adapter is bound for the first time: the place to give its interface addresses and routes.
+Configure = Callable[[TcpipBinding], None]
+
+
+class TcpipProtocol(Protocol):
+    """A protocol driver over a stack, and a link of the world: advance() lets the stack act at PASSIVE.
+
+    addresses: of the interface of the first adapter, as '10.0.0.1/24'. An adapter that comes back (after a
+    halt, a removal) is given the interface that it had, known by its station address.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        memory: Memory,
+        clock: VirtualClock,
+        *,
+        addresses: Sequence[str] = (),
+        configure: Configure | None = None,
+        vlan: int = 0,
+        wants_large_send: bool = True,
+    ) -> None:
+        self.stack = stack
+        self.bindings: list[TcpipBinding] = []
+        #: Requests of ask() that were completed later, with their status.
+        self.completed: list[tuple[OidRequest, NDIS_STATUS]] = []
+        self._memory = memory
+        self._clock = clock
+        self._addresses = addresses
+        self._configure = configure
+        self._vlan = vlan
+        self._wants_large_send = wants_large_send
+        self._by_handle: dict[int, TcpipBinding] = {}
+
+    # -- link of the world -----------------------------------------------------------------------------------
+
+    def next_deadline_ns(self) -> int | None:
+        """When the stack has something to do by itself."""
+        return None if self.stack.is_closed else self.stack.next_deadline_ns()
+
+    def advance(self, now_ns: int) -> int:
+        """Let time pass for the stack, tell the sockets, send what follows; how much was done."""
+        if self.stack.is_closed:
+            return 0
+        self._pass_time()
+        return self.stack.dispatch() + self._flush()
+
+    def _flush(self) -> int:
+        if self.stack.is_closed:
+            return 0
+        return sum([binding.flush() for binding in self.bindings])
+
+    def _pass_time(self) -> None:
+        # Even at the same time: a timer may have been set for this very moment.
+        self.stack.advance(self._clock.now_ns)
+
+    # -- binding ---------------------------------------------------------------------------------------------
+
+    def bind_adapter_ex(self, handle: BindingHandle, parameters: BindParameters) -> NDIS_STATUS:
+        """ProtocolBindAdapterEx: an interface for the adapter; RESOURCES when the stack has none left."""
+        try:
+            binding = self._known(parameters) or self._make(parameters)
+        except VnicError:
+            return NDIS_STATUS.RESOURCES
+        binding.handle = handle
+        self._by_handle[id(handle)] = binding
+        binding.set_offload(parameters.offload_config, wants_large_send=self._wants_large_send)
+        binding.ask_for_offloads()
+        self._on_link(binding, parameters.link_state)
+        return NDIS_STATUS.SUCCESS
+
+    def _known(self, parameters: BindParameters) -> TcpipBinding | None:
+        for binding in self.bindings:
+            config = binding.interface.config
+            same = config.mac == parameters.current_mac_address and config.mtu == parameters.mtu_size
+            if binding.handle is None and same:
+                return binding
+        return None
+
+    def _make(self, parameters: BindParameters) -> TcpipBinding:
+        choice = OffloadChoice(parameters.offload_config, wants_large_send=self._wants_large_send)
+        config = InterfaceConfig(
+            mac=parameters.current_mac_address,
+            mtu=parameters.mtu_size,
+            vlan=self._vlan,
+            offload=int(choice.stack_offload),
+            tso_bytes=choice.large_send_bytes,
+        )
+        interface = self.stack.add_interface(config)
+        binding = TcpipBinding(interface, SendArena(self._memory, interface.frame_room))
+        if not self.bindings:
+            for address in self._addresses:
+                interface.add_address(address)
+        self.bindings.append(binding)
+        if self._configure is not None:
+            self._configure(binding)
+        return binding
+
+    def unbind_adapter_ex(self, handle: BindingHandle) -> NDIS_STATUS:
+        """ProtocolUnbindAdapterEx: the interface stays, without a link."""
+        binding = self._by_handle.pop(id(handle))
+        binding.handle = None
+        if not self.stack.is_closed:
+            binding.interface.set_link(False)
+        binding.free()
+        handle.close()
+        return NDIS_STATUS.SUCCESS
+
+    def ask(self, request: OidRequest) -> NDIS_STATUS:
+        """A request of the host's own, on the first binding; the final status, or PENDING."""
+        return self.bindings[0].request(request)
+
+    def oid_request_complete(self, handle: BindingHandle, request: OidRequest, status: NDIS_STATUS) -> None:
+        """ProtocolOidRequestComplete."""
+        self._by_handle[id(handle)].on_request_complete(request)
+        self.completed.append((request, status))
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def net_pnp_event(self, handle: BindingHandle, event: NetEvent, data: object) -> NDIS_STATUS:
+        """ProtocolNetPnPEvent: a pause lasts until every send is back; low power is a link that is down."""
+        binding = self._by_handle[id(handle)]
+        if event is NetEvent.PAUSE:
+            binding.is_running = False
+            binding.must_report_pause = binding.outstanding > 0
+            return NDIS_STATUS.PENDING if binding.must_report_pause else NDIS_STATUS.SUCCESS
+        if event is NetEvent.RESTART:
+            binding.open_filter()
+            binding.is_running = True
+        elif event is NetEvent.SET_POWER and data is not DevicePowerState.D0:
+            self._set_link(binding, False)
+        elif event is NetEvent.SET_POWER:
+            self._set_link(binding, binding.is_connected)
+        return NDIS_STATUS.SUCCESS
+
+    def status_ex(self, handle: BindingHandle, indication: StatusIndication) -> None:
+        """ProtocolStatusEx: the link, and the offloads in force."""
+        binding = self._by_handle.get(id(handle))
+        if binding is None or self.stack.is_closed:
+            return
+        try:
+            if indication.status == NDIS_STATUS.LINK_STATE:
+                self._on_link(binding, LinkState.parse(indication.buffer))
+            elif indication.status == NDIS_STATUS.TASK_OFFLOAD_CURRENT_CONFIG:
+                config = Offload.parse(indication.buffer)
+                binding.set_offload(config, wants_large_send=self._wants_large_send)
+        except StructureError:
+            return  # NDIS told the miniport
+
+    def _on_link(self, binding: TcpipBinding, state: LinkState) -> None:
+        binding.is_connected = state.connect is not MediaConnectState.DISCONNECTED
+        self._set_link(binding, binding.is_connected)
+
+    def _set_link(self, binding: TcpipBinding, is_up: bool) -> None:
+        if not self.stack.is_closed and binding.interface.is_up != is_up:
+            self._pass_time()
+            binding.interface.set_link(is_up)
+
+    # -- data ------------------------------------------------------------------------------------------------
+
+    def receive_net_buffer_lists(
+        self, handle: BindingHandle, chain: NetBufferList, port: int, count: int, flags: ReceiveFlag
+    ) -> None:
+        """ProtocolReceiveNetBufferLists: into the stack, back to the miniport, and out with the answers."""
+        binding = self._by_handle[id(handle)]
+        if not self.stack.is_closed:
+            self._pass_time()
+            binding.receive(walk(chain))
+        if not flags & ReceiveFlag.RESOURCES:
+            handle.return_net_buffer_lists(chain)
+        self._flush()
+
+    def send_net_buffer_lists_complete(
+        self, handle: BindingHandle, chain: NetBufferList, flags: SendCompleteFlag
+    ) -> None:
+        """ProtocolSendNetBufferListsComplete: memory is there again for what waits."""
+        binding = self._by_handle[id(handle)]
+        binding.take_back(chain)
+        if binding.must_report_pause and not binding.outstanding:
+            binding.must_report_pause = False
+            handle.complete_net_pnp_event(NetEvent.PAUSE, NDIS_STATUS.SUCCESS)
+        self._flush()
