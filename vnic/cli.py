@@ -12,7 +12,11 @@ from collections.abc import Sequence
 from vnic.errors import VnicError
 
 #: Command, module, what it does in a line.
-COMMANDS = (("run", "vnic.commands.run", "push a capture through the card and its driver, and back out"),)
+COMMANDS = (
+    ("run", "vnic.commands.run", "push a capture through the card and its driver, and back out"),
+    ("serve", "vnic.commands.serve", "serve the files of a directory over HTTP, by the card, to a TAP"),
+    ("get", "vnic.commands.get", "fetch a URL over HTTP, by the card, from behind a TAP"),
+)
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
@@ -30,7 +34,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Its exit status: 0 as hoped, 1 card or driver are wrong, 2 the call or its input is."""
+    """Run a command. Its exit status: 0 as hoped, 2 the call or its input is wrong, else the command says."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     named = next((word for word in given if not word.startswith("-")), None)
     only = named if named in {name for name, _, _ in COMMANDS} else None
