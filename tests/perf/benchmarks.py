@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import runpy
-from typing import Any
-
 from .card_access import CardMemoryContender, CardRegisterContender
 from .cocotb_peer import CocotbContender
+from .core_sources import CARD_ROOMS, CORE_FLAGS, sources_of
 from .harness import Benchmark, Goal, InterleavedBenchmark
 from .kernels import KernelBenchmark
 from .program import ProgramContender
 from .python_access import CffiContender, CtypesContender, ExtensionContender
 from .qtest import QtestContender
-from .workshop import HERE, ROOT
+from .tcp_benchmarks import tcp_benchmarks
+from .workshop import HERE
 
 PEERS = HERE / "peers"
-CSRC = ROOT / "csrc"
-
-
-def package_flags() -> list[str]:
-    """The flags with which the package compiles the card."""
-    build: dict[str, Any] = runpy.run_path(str(ROOT / "vnic" / "_build.py"))
-    flags: list[str] = build["compile_flags"]()
-    return [*flags, f"-I{CSRC / 'include'}", f"-I{CSRC}"]
-
-
-CARD_FLAGS = package_flags()
 
 
 def virtio_user(ring: str, frame_bytes: int) -> tuple[str, ...]:
@@ -51,13 +39,13 @@ def dpdk_path() -> ProgramContender:
 def card_path() -> ProgramContender:
     """The card under a C driver, compiled as the package compiles it."""
     own = [HERE / name for name in ("vnic_path.c", "card_bus.c", "flow_frames.c", "poll_driver.c")]
-    return ProgramContender("card", [*own, *sorted(CSRC.rglob("*.c"))], flags=CARD_FLAGS)
+    return ProgramContender("card", [*own, *sources_of(*CARD_ROOMS)], flags=CORE_FLAGS)
 
 
 def floor_path() -> ProgramContender:
     """What no device can go below: the card's kernels in a bare loop."""
-    sources = [PEERS / "floor.c", HERE / "flow_frames.c", *sorted((CSRC / "wire").glob("*.c"))]
-    return ProgramContender("floor", sources, flags=CARD_FLAGS)
+    sources = [PEERS / "floor.c", HERE / "flow_frames.c", *sources_of("wire")]
+    return ProgramContender("floor", sources, flags=CORE_FLAGS)
 
 
 def packet_path() -> InterleavedBenchmark:
@@ -98,7 +86,7 @@ def register_read() -> InterleavedBenchmark:
             Goal("one read", one, ("cffi API mode",)),
             Goal("one read", one, ("ctypes",)),
             Goal("one read", one, ("cocotb bus read",)),
-            Goal("one op of a batch", many, ("qtest readl pipelined",), at_most_ns=3),
+            Goal("one op of a batch", many, ("qtest readl pipelined",), at_most=3),
         ],
     )
 
@@ -134,8 +122,8 @@ def toeplitz() -> KernelBenchmark:
             ("toeplitz_portable_12", "rte_softrss_be"): 11,
             ("toeplitz_portable_36", "rte_softrss_be"): 11,
         },
-        sorted((CSRC / "wire").glob("*.c")),
-        CARD_FLAGS,
+        sources_of("wire"),
+        CORE_FLAGS,
         package="libdpdk",
         define="WITH_DPDK",
         debian="libdpdk-dev",
@@ -152,11 +140,11 @@ def checksum_copy() -> KernelBenchmark:
             ("checksum_copy_1500", "memcpy then AVX-512 VNNI"): 1.75,
             ("checksum_copy_1500", "memcpy then adc"): 4,
         },
-        sorted((CSRC / "wire").glob("*.c")),
-        CARD_FLAGS,
+        sources_of("wire"),
+        CORE_FLAGS,
     )
 
 
 def all_benchmarks() -> list[Benchmark]:
     """Every benchmark, in the order in which they run."""
-    return [toeplitz(), checksum_copy(), register_read(), guest_memory(), packet_path()]
+    return [toeplitz(), checksum_copy(), register_read(), guest_memory(), packet_path(), *tcp_benchmarks()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,20 +43,21 @@ class Contender(Protocol):
 
 @dataclass(frozen=True)
 class Goal:
-    """What a figure of ours has to reach: a ratio to the best of some peers, or a bound in nanoseconds."""
+    """What a figure of ours has to reach: a ratio to the best of some peers, or a bound in its unit."""
 
     work: str
     ours: str
     peers: tuple[str, ...] = ()
     at_least: float | None = None
-    at_most_ns: float | None = None
+    at_most: float | None = None
+    unit: str = "ns"
 
     def __str__(self) -> str:
         if self.at_least is not None and self.at_least < 1:
-            return f"<= {1 / self.at_least:.3g}x its time"
+            return f"<= {1 / self.at_least:.3g}x its {'time' if self.unit == 'ns' else 'size'}"
         if self.at_least is not None:
             return f">= {self.at_least:.3g}x"
-        return f"<= {self.at_most_ns:g} ns" if self.at_most_ns is not None else "-"
+        return f"<= {self.at_most:g} {self.unit}" if self.at_most is not None else "-"
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,14 @@ class Comparison:
         """Whether the goal is reached; None if that cannot be said."""
         if self.goal.at_least is not None:
             return None if self.ratio is None else self.ratio >= self.goal.at_least
-        if self.goal.at_most_ns is not None:
-            return None if self.ours_ns is None else self.ours_ns <= self.goal.at_most_ns
+        if self.goal.at_most is not None:
+            return None if self.ours_ns is None else self.ours_ns <= self.goal.at_most
         return None
 
 
 @dataclass
 class Outcome:
-    """All that one benchmark found."""
+    """All that one benchmark found; with payloads, the bytes that a unit of work carries by figure."""
 
     name: str
     title: str
@@ -109,6 +110,8 @@ class Outcome:
     comparisons: list[Comparison] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    unit: str = "ns"
+    payloads: Mapping[str, int] = field(default_factory=dict)
 
 
 class Benchmark(Protocol):
@@ -149,10 +152,12 @@ class InterleavedBenchmark:
     title: str
     contenders: Sequence[Contender]
     goals: Sequence[Goal]
+    unit: str = "ns"
+    payloads: Mapping[str, int] = field(default_factory=dict)
 
     def run(self, shop: Workshop, rounds: int, effort: float, tell: Callable[[str], None]) -> Outcome:
         """Measure every contender that starts; the others are listed as skipped."""
-        outcome = Outcome(self.name, self.title)
+        outcome = Outcome(self.name, self.title, unit=self.unit, payloads=self.payloads)
         started: list[Contender] = []
         try:
             for contender in self.contenders:

@@ -29,6 +29,7 @@ class ProgramContender:
         flags: Sequence[str] = (),
         libraries: Sequence[str] = (),
         takes_folder: bool = False,
+        arguments: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.sources = sources
@@ -37,6 +38,7 @@ class ProgramContender:
         self.flags = flags
         self.libraries = libraries
         self.takes_folder = takes_folder
+        self.arguments = arguments
         self._process: subprocess.Popen[str] | None = None
         self._folder: str | None = None
         self._log: IO[str] | None = None
@@ -44,7 +46,7 @@ class ProgramContender:
     def start(self, shop: Workshop) -> None:
         """Compile the program, start it and wait until it is ready."""
         program = self._build(shop)
-        arguments = [str(program)]
+        arguments = [str(program), *self.arguments]
         if self.takes_folder:
             self._folder = tempfile.mkdtemp(prefix="vnic-perf-")
             arguments += [self._folder, str(shop.cpu)]

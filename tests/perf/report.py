@@ -14,7 +14,6 @@ from typing import Any
 from .harness import Comparison, Outcome
 from .workshop import Workshop, compiler_version, python_version
 
-HEADINGS = ("work", "ours", "ns", "peer", "ns", "ratio", "goal", "met?")
 NUMERIC = frozenset({2, 4, 5, 6})
 FLAGS_OF_INTEREST = ("avx2", "avx512f", "avx512vl", "avx512_vnni", "gfni", "vpclmulqdq")
 PACKAGES = ("libdpdk", "lwip")
@@ -59,18 +58,33 @@ def table_text(rows: Sequence[Sequence[str]], headings: Sequence[str], numeric: 
     return "\n".join([line(headings), line(["-" * width for width in widths]), *map(line, rows)])
 
 
+def comparison_text(outcome: Outcome) -> str:
+    """The table of ours beside the peers."""
+    headings = ("work", "ours", outcome.unit, "peer", outcome.unit, "ratio", "goal", "met?")
+    return table_text([comparison_cells(row) for row in outcome.comparisons], headings, NUMERIC)
+
+
+def figure_text(outcome: Outcome) -> str:
+    """The table of all figures; the rate is that of the payload."""
+    unit, payloads = outcome.unit, outcome.payloads
+    headings = ["figure", f"least {unit}", f"median {unit}", f"most {unit}"]
+    headings += ["Gbit/s"] if payloads else []
+    rows = []
+    for name, figure in outcome.figures.items():
+        row = [name, *map(number_text, (figure.low, figure.median, figure.high))]
+        if payloads:
+            row.append(f"{payloads[name] * 8 / figure.median:.1f}" if name in payloads else "-")
+        rows.append(row)
+    return table_text(rows, headings, frozenset({1, 2, 3, 4}))
+
+
 def outcome_text(outcome: Outcome) -> str:
     """One benchmark: the comparisons, every figure measured, and what was left out."""
     parts = [f"{outcome.name}: {outcome.title}"]
     if outcome.comparisons:
-        parts.append(table_text([comparison_cells(row) for row in outcome.comparisons], HEADINGS, NUMERIC))
+        parts.append(comparison_text(outcome))
     if outcome.figures:
-        figures = [
-            (name, number_text(f.low), number_text(f.median), number_text(f.high))
-            for name, f in outcome.figures.items()
-        ]
-        headings = ("figure", "least ns", "median ns", "most ns")
-        parts.append(table_text(figures, headings, frozenset({1, 2, 3})))
+        parts.append(figure_text(outcome))
     parts += [f"skipped {line}" for line in outcome.skipped]
     parts += [f"FAILED {line}" for line in outcome.failed]
     return "\n\n".join(parts)
@@ -126,7 +140,7 @@ def comparison_facts(row: Comparison) -> dict[str, Any]:
 def write_json(
     path: Path, facts: dict[str, Any], settings: dict[str, Any], outcomes: Sequence[Outcome]
 ) -> None:
-    """Write everything that was found; figures are nanoseconds per unit of work."""
+    """Write everything that was found; figures are in the benchmark's unit for one piece of work."""
     document = {
         "machine": facts,
         "settings": settings,
@@ -134,6 +148,8 @@ def write_json(
             {
                 "name": outcome.name,
                 "title": outcome.title,
+                "unit": outcome.unit,
+                "payload_bytes": dict(outcome.payloads),
                 "comparisons": [comparison_facts(row) for row in outcome.comparisons],
                 "figures": {
                     name: {"min": f.low, "median": f.median, "max": f.high}

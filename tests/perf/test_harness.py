@@ -134,8 +134,10 @@ def ratio_goal(at_least: float | None) -> Goal:
         (ratio_goal(2), {"o": 10.1, "p": 30.0}, "p", True, ">= 2x"),
         (ratio_goal(1 / 1.5), {"o": 28.0, "p": 19.0}, "p", True, "<= 1.5x its time"),
         (ratio_goal(1 / 1.5), {"o": 29.0, "p": 19.0}, "p", False, "<= 1.5x its time"),
-        (Goal("w", "o", ("p",), at_most_ns=3), {"o": 2.5}, None, True, "<= 3 ns"),
-        (Goal("w", "o", ("p",), at_most_ns=3), {"o": 3.5, "p": 100.0}, "p", False, "<= 3 ns"),
+        (Goal("w", "o", ("p",), at_most=3), {"o": 2.5}, None, True, "<= 3 ns"),
+        (Goal("w", "o", ("p",), at_most=3), {"o": 3.5, "p": 100.0}, "p", False, "<= 3 ns"),
+        (Goal("w", "o", at_most=256, unit="B"), {"o": 256.0}, None, True, "<= 256 B"),
+        (Goal("w", "o", ("p",), at_least=0.5, unit="B"), {"o": 3.0, "p": 1.0}, "p", False, "<= 2x its size"),
         (ratio_goal(None), {"o": 1.0, "p": 2.0}, "p", None, "-"),
     ],
 )
@@ -150,6 +152,15 @@ def test_ours_missing_shows_the_peer_and_no_ratio() -> None:
     row = compare(Goal("w", "o", ("p",), at_least=2), {"p": Summary.of([7.0])})
     assert comparison_cells(row) == ("w", "o", "-", "p", "7.00", "-", ">= 2x", "-")
     assert comparison_facts(row)["met"] is None
+
+
+def test_figures_with_a_payload_show_their_rate_and_others_their_unit() -> None:
+    outcome = Outcome("b", "t", {"a": Summary(90, 100, 200), "b": Summary(1, 2, 3)}, payloads={"a": 1460})
+    lines = outcome_text(outcome).splitlines()
+    assert lines[2].split() == ["figure", "least", "ns", "median", "ns", "most", "ns", "Gbit/s"]
+    assert [line.split()[-1] for line in lines[4:]] == ["116.8", "-"]
+    outcome = Outcome("b", "t", {"a": Summary(90, 100, 200)}, [compare(Goal("w", "a"), {})], unit="B")
+    assert [line.split().count("B") for line in outcome_text(outcome).splitlines()[2::4]] == [2, 3]
 
 
 def test_table_columns_are_as_wide_as_their_widest_cell() -> None:
