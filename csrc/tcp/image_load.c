@@ -78,6 +78,12 @@ static void run_append(struct tcp_engine *e, struct tcp_connection *c, uint32_t 
     c->runs = index;
 }
 
+/* With nothing in flight the newest run is empty, and where the next one starts. */
+static bool is_idle_sound(const struct tcp_connection *c)
+{
+    return !tcp_is_synchronized(c) || (c->run_seq == c->snd_nxt && c->run_marks == 0);
+}
+
 /* Runs must cover UNA .. run_seq without a gap. */
 static bool runs_load(struct tcp_engine *e, struct tcp_connection *c, struct archive *a)
 {
@@ -95,7 +101,7 @@ static bool runs_load(struct tcp_engine *e, struct tcp_connection *c, struct arc
         at = node->right;
     }
     archive_refuse_if(a, c->snd_una != c->snd_nxt && c->run_seq != at);
-    archive_refuse_if(a, c->snd_una == c->snd_nxt && count != 0);
+    archive_refuse_if(a, c->snd_una == c->snd_nxt && (count != 0 || !is_idle_sound(c)));
     return true;
 }
 

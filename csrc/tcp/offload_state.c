@@ -1,6 +1,7 @@
 /* offload_state.c: what a connection gives away: its state by NDIS's names. */
 #include "tcp/offload_state.h"
 
+#include "tcp/challenge.h"
 #include "tcp/keepalive.h"
 #include "tcp/offload_ticks.h"
 #include "tcp/option.h"
@@ -124,9 +125,12 @@ static void give_persist(const struct tcp_engine *e, const struct tcp_connection
     out->Retransmit.TimeoutDelta = is_due ? 0 : left_ticks(c->t_xmit_us, engine_us(e), TICKS_US, rate);
 }
 
+/* Also where it runs because of an attack that is suspected (CHIMNEY). */
 static uint32_t keepalive_left(const struct tcp_engine *e, const struct tcp_connection *c, uint32_t rate)
 {
-    if (!timer_is_set(c, TCP_TIMER_KEEP) || !tcp_has(c, TCP_KEEPALIVE) || !keepalive_owns_timer(c)) {
+    const bool is_wanted = tcp_has(c, TCP_KEEPALIVE) || challenge_is_mitigating(c);
+
+    if (!is_wanted || !timer_is_set(c, TCP_TIMER_KEEP) || !keepalive_owns_timer(c)) {
         return (uint32_t)TICKS_NOT_RUNNING;
     }
     return left_ticks(c->t_keep_ms, engine_ms(e), TICKS_MS, rate);
@@ -135,7 +139,8 @@ static uint32_t keepalive_left(const struct tcp_engine *e, const struct tcp_conn
 static void give_keepalive(const struct tcp_connection *c, struct tcp_offload_keepalive *out)
 {
     out->ProbeCount = c->probes;
-    if (tcp_has(c, TCP_PROBE_PENDING) && tcp_flight(c) == 0 && c->probes != 0) {
+    if (out->TimeoutDelta != (uint32_t)TICKS_NOT_RUNNING && tcp_has(c, TCP_PROBE_PENDING)
+        && tcp_flight(c) == 0 && c->probes != 0) {
         out->ProbeCount--;
         out->TimeoutDelta = 0;
     }

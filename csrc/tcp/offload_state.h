@@ -32,7 +32,7 @@
  *   that the user closed both ways     is told by the host; known by itself only in FinWait2 with its timer running
  *   urgent data, ECN                   such a connection is not offloaded: tcp_may_offload()
  *   PLPMTUD, strict timestamps         off
- *   challenge ACK throttle             starts anew
+ *   challenge ACK throttle             starts anew; a suspected attack goes on at a target (KeepAlive.TimeoutDelta)
  *   2 MSL so far                       starts anew
  */
 

@@ -1,4 +1,5 @@
 /* offload_take.c: makes a connection of what the other side gave away, and believes none of it unseen. */
+#include "tcp/challenge.h"
 #include "tcp/congestion.h"
 #include "tcp/ending.h"
 #include "tcp/hystart.h"
@@ -268,6 +269,15 @@ static void take_retransmit(struct taking *t)
     }
 }
 
+/* Keepalive is not wanted, and yet the timer runs: the giver suspects an attack, which only a target does. */
+static void take_suspicion(struct taking *t, uint32_t left_ms)
+{
+    if (t->c->profile == TCP_PROFILE_CHIMNEY && t->d->KeepAlive.TimeoutDelta != (uint32_t)TICKS_NOT_RUNNING) {
+        t->c->challenges |= CHALLENGE_MITIGATING;
+        timer_set_keep(t->e, t->c, left_ms);
+    }
+}
+
 /* An enabled keepalive always runs here. What is left of it says when the peer was last heard. */
 static void take_keepalive(struct taking *t)
 {
@@ -275,7 +285,11 @@ static void take_keepalive(struct taking *t)
     struct tcp_connection *c = t->c;
     const uint32_t time_ms = c->keep_time_ms != 0 ? c->keep_time_ms : (uint32_t)KEEPALIVE_TIME_MS;
 
-    if (!keepalive_owns_timer(c) || !tcp_has(c, TCP_KEEPALIVE)) {
+    if (!keepalive_owns_timer(c)) {
+        return;
+    }
+    if (!tcp_has(c, TCP_KEEPALIVE)) {
+        take_suspicion(t, left_ms);
         return;
     }
     keepalive_start(t->e, c);

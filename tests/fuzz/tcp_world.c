@@ -4,12 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tcp/handoff.h"
-#include "tcp/offload_state.h"
 #include "tcp/state.h"
 #include "wire/seq.h"
 
-enum { OUTPUT_MOST = 20000, TIMEOUTS_MOST = 20000, QUEUE_MOST = 1 << 30, FREEZE_MOST = 300 };
+enum { OUTPUT_MOST = 20000, TIMEOUTS_MOST = 20000, QUEUE_MOST = 1 << 30 };
 
 void world_start(struct world *w, struct world_bytes *bytes)
 {
@@ -46,7 +44,7 @@ static const char *check_all(const struct world *w)
     return NULL;
 }
 
-static void drop(struct world *w, unsigned slot)
+void world_drop(struct world *w, unsigned slot)
 {
     tcp_release(w->engine, w->c[slot]);
     w->c[slot] = NULL;
@@ -83,9 +81,9 @@ static const char *after(struct world *w, unsigned slot, const struct tcp_result
         if (c->state != TCP_STATE_CLOSED || c->armed != 0) {
             return "closed with a timer or in another state";
         }
-        drop(w, slot);
+        world_drop(w, slot);
     } else if ((result->events & TCP_EVENT_UPLOAD) != 0 && (result->events & TCP_EVENT_TIME_WAIT) == 0) {
-        drop(w, slot);
+        world_drop(w, slot);
     }
     return NULL;
 }
@@ -200,7 +198,7 @@ void world_open(struct world *w, unsigned slot, struct world_bytes *bytes)
     peer_open(&open, bytes);
     syn = peer_first(bytes);
     if (w->c[slot] != NULL) {
-        drop(w, slot);
+        world_drop(w, slot);
     }
     if (how % 4 == 0) {
         w->c[slot] = tcp_connect(w->engine, w->now_ns, &open);
@@ -223,10 +221,10 @@ static const char *user_ends(struct world *w, unsigned slot, uint32_t how)
         (void)tcp_close(w->engine, w->c[slot], w->now_ns, &result, &rst);
     } else if (how == 5) {
         (void)tcp_abort(w->engine, w->c[slot], w->now_ns, &rst);
-        drop(w, slot);
+        world_drop(w, slot);
         return NULL;
     } else {
-        drop(w, slot);
+        world_drop(w, slot);
         return NULL;
     }
     return after(w, slot, &result);
@@ -277,92 +275,6 @@ static const char *user_tunes(struct world *w, unsigned slot, struct world_bytes
     return after(w, slot, &result);
 }
 
-/* -- hand-off ----------------------------------------------------------------------------------------------- */
-
-const char *world_reload(struct world *w, unsigned slot)
-{
-    const size_t size = tcp_image_size(w->engine, w->c[slot]);
-    static uint8_t again[WORLD_IMAGE_BYTES];
-
-    if (size > sizeof w->image) {
-        return "an image larger than its nodes allow";
-    }
-    if (tcp_save(w->engine, w->c[slot], w->now_ns, w->image, sizeof w->image) != size) {
-        return "an image of another size than announced";
-    }
-    drop(w, slot);
-    if (tcp_load(w->engine, w->now_ns, w->image, size, &w->c[slot]) != TCP_LOAD_OK) {
-        w->c[slot] = NULL;
-        return w->is_forged ? NULL : "an image that is not taken back";
-    }
-    if (tcp_save(w->engine, w->c[slot], w->now_ns, again, sizeof again) != size
-        || memcmp(again, w->image, size) != 0) {
-        return "a loaded connection has another image";
-    }
-    return NULL;
-}
-
-/* What the user did to a frozen connection counts from the thaw on. */
-static const char *freeze(struct world *w, unsigned slot)
-{
-    struct tcp_result result;
-    struct tcp_segment out;
-
-    tcp_thaw(w->engine, w->c[slot], w->now_ns, &result);
-    for (unsigned n = 0; tcp_freeze(w->engine, w->c[slot], w->now_ns, &out); n++) {
-        if (n > FREEZE_MOST) {
-            return "never frozen";
-        }
-    }
-    return NULL;
-}
-
-/* To the other side and back again without a packet: what both sides know is the same (CH-16). */
-static const char *offload_round(struct world *w, unsigned slot, uint32_t kind)
-{
-    static const uint32_t rates[] = {10, 100, 1000};
-    const struct tcp_offload_taker taker = {
-        .profile = kind & 1, .congestion = kind >> 1 & 1, .ticks_per_second = rates[(kind >> 2) % 3]};
-    struct tcp_offload_state given, back;
-    struct tcp_connection *taken = NULL;
-
-    if (!tcp_may_offload(w->c[slot])) {
-        return NULL;
-    }
-    (void)tcp_to_offload(w->engine, w->c[slot], w->now_ns, taker.ticks_per_second, &given);
-    drop(w, slot);
-    if (tcp_from_offload(w->engine, w->now_ns, &taker, &given, &taken) != TCP_OFFLOAD_OK) {
-        return w->is_forged ? NULL : "an offloaded state that is not taken";
-    }
-    w->c[slot] = taken;
-    (void)tcp_to_offload(w->engine, taken, w->now_ns, taker.ticks_per_second, &back);
-    return w->is_forged || memcmp(&given.Delegated, &back.Delegated, sizeof given.Delegated) == 0
-               ? NULL
-               : "delegated state changed";
-}
-
-static const char *hand_off(struct world *w, unsigned slot, struct world_bytes *bytes)
-{
-    const uint32_t kind = world_take8(bytes);
-    struct tcp_result result;
-    const char *wrong;
-
-    if (w->c[slot]->state == TCP_STATE_CLOSED) {
-        return NULL;
-    }
-    if (kind < 128) {
-        return world_reload(w, slot);
-    }
-    wrong = freeze(w, slot);
-    if (wrong == NULL && kind >= 192) {
-        return offload_round(w, slot, kind);
-    }
-    if ((kind & 1) == 0) {
-        tcp_thaw(w->engine, w->c[slot], w->now_ns, &result);
-    }
-    return wrong;
-}
-
 /* -- a step ------------------------------------------------------------------------------------------------- */
 
 static const char *act(struct world *w, unsigned slot, uint32_t code, struct world_bytes *bytes)
@@ -391,7 +303,7 @@ static const char *act(struct world *w, unsigned slot, uint32_t code, struct wor
         return user_tunes(w, slot, bytes);
     case 25:
     case 26:
-        return hand_off(w, slot, bytes);
+        return world_hand_off(w, slot, bytes);
     case 27:
         return pull(w, slot, world_take16(bytes), world_take8(bytes) % 4);
     case 28:
@@ -433,7 +345,7 @@ const char *world_finish(struct world *w)
 
     for (unsigned i = 0; i < WORLD_CONNECTIONS; i++) {
         if (w->c[i] != NULL) {
-            drop(w, i);
+            world_drop(w, i);
         }
     }
     if (e->connection_pool.used != 0 || e->node_pool.used != 0 || e->recovery_pool.used != 0) {

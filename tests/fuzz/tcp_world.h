@@ -28,6 +28,12 @@ const char *world_step(struct world *w, struct world_bytes *bytes);
 /* Saves the connection into w->image and loads it back in its place; what is wrong, or NULL. */
 const char *world_reload(struct world *w, unsigned slot);
 
+/* One of all that may happen at the border, as the bytes want it; what is wrong, or NULL. */
+const char *world_hand_off(struct world *w, unsigned slot, struct world_bytes *bytes);
+
+/* Releases the connection. */
+void world_drop(struct world *w, unsigned slot);
+
 /* All connections released: every pool must be whole again. */
 const char *world_finish(struct world *w);
 

@@ -23,6 +23,7 @@ COMMON = [
     CSRC / "wire/tcp_header.c",
     *sorted((CSRC / "base").glob("*.c")),
     HERE / "tcp_world.c",
+    HERE / "tcp_world_handoff.c",
     HERE / "tcp_peer.c",
 ]
 

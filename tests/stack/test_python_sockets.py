@@ -28,6 +28,8 @@ from vnic.stack.errors import (
     StreamEndError,
     TimedOutError,
 )
+from vnic.stack.interface import Area
+from vnic.stack.memory import pointer_to
 from vnic.testbench.network import Network
 
 S = 1_000_000_000
@@ -388,3 +390,13 @@ def test_events_reach_the_one_who_listens(network: Network) -> None:
     client.finish()
     network.run_for(S)
     assert accepted and SocketEvent.READABLE & heard[0] and SocketEvent.FIN & accepted[0].events
+
+
+def test_memory_of_frames_has_no_export() -> None:
+    """CPython's collector crashes on a memoryview that has an export while it is cleared."""
+    area = Area(bytearray(64))
+    assert area.at(63) != area.at(0)
+    area.view.release()
+    memory = memoryview(bytearray(8))
+    assert pointer_to(memory)[0] == 0
+    memory.release()

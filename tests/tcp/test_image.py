@@ -158,27 +158,77 @@ def test_saved_again_it_is_the_same(make: Callable[[], Conversation]) -> None:
     moved(t)
 
 
+STEPS: list[tuple[float, Callable[[Conversation], Any]]] = [
+    (0, lambda t: t.drain()),
+    (5, lambda t: t.inject("ACK", ack=t.snd_una)),
+    (90_000, lambda t: t.inject("ACK", ack=t.snd_nxt)),
+    (90_000, lambda t: t.inject("ACK", data=700)),
+    (90_000, lambda t: t.drain()),
+]
+
+
+def life(t: Conversation) -> list[tuple[int, str, bytes]]:
+    """What is sent, and when, while so many milliseconds pass before each step."""
+    start, seen = t.engine.now_ns, t.drain()
+    for pause_ms, step in STEPS:
+        t.advance(pause_ms)
+        seen += t.drain()
+        if not t.endpoint.is_closed:
+            step(t)
+        seen += t.drain()
+    return [(s.at_ns - start, str(s), s.payload) for s in seen]
+
+
+shifts = pytest.mark.parametrize("shift_ms", [0, 1, 7_777_777, 2**32 - 5])
+
+
 @rich
+@shifts
 @pytest.mark.requirement("IMG-2", "IMG-3", "ECN-05")
-@pytest.mark.parametrize("shift_ms", [0, 1, 7_777_777, 2**32 - 5])
 def test_two_lives_are_one(make: Callable[[], Conversation], shift_ms: int) -> None:
     """The same peer, once with a connection that moved: the same segments at the same times, TSval too."""
-    lives = []
+    stayed = life(make())
+    assert stayed
+    assert life(make().move(shift_ms)) == stayed
+
+
+def avoiding() -> Conversation:
+    """Congestion avoidance after a loss, some round trips into CUBIC's epoch."""
+    t = flight.sender(queue=3000, sack=True, congestion="cubic")
+    t.drain()
+    for _ in range(4):
+        acknowledge(t, 1)
+    t.inject("ACK", ack=t.snd_una, sack=[(t.snd_una + 1460, t.snd_nxt)])
+    t.drain()
+    for _ in range(3):
+        acknowledge(t, 1)
+    assert t.c.phase == lib.TCP_PHASE_OPEN
+    assert not t.endpoint.has(lib.TCP_HYSTART)
+    assert t.c.cc[3] != 0  # W_est: an epoch runs
+    return t
+
+
+def acknowledge(t: Conversation, rounds: int) -> None:
+    """All that is in flight, after a round trip of 100 ms; the next flight leaves."""
+    for _ in range(rounds):
+        t.advance(100)
+        t.drain()
+        t.inject("ACK", ack=t.snd_nxt)
+        t.drain()
+
+
+@shifts
+@pytest.mark.requirement("IMG-2", "CC-16")
+def test_an_epoch_goes_on(shift_ms: int) -> None:
+    """CUBIC's window depends on the time since the last reduction."""
+    windows = []
     for is_moved in (False, True):
-        t = make()
+        t = avoiding()
         if is_moved:
             t.move(shift_ms)
-        start = t.engine.now_ns
-        seen = t.drain()
-        for step in (lambda t: t.inject("ACK", ack=t.snd_nxt), lambda t: t.inject("ACK", data=700), None):
-            t.advance(90_000)
-            seen += t.drain()
-            if step is not None and not t.endpoint.is_closed:
-                step(t)
-                seen += t.drain()
-        lives.append([(s.at_ns - start, str(s), s.payload) for s in seen])
-    assert lives[0] == lives[1]
-    assert lives[0]
+        acknowledge(t, 25)
+        windows.append(int(t.c.cwnd))
+    assert windows[0] == windows[1]
 
 
 @pytest.mark.requirement("IMG-3")

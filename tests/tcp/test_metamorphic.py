@@ -67,7 +67,9 @@ def scenario_of(seed: int) -> Scenario:
 
 # Drawn whole: what Hypothesis draws by parts is mostly trivial, and shrinking makes traces no easier to read.
 scenarios = st.builds(scenario_of, st.integers(0, 2**48))
-EXAMPLES = settings(max_examples=15)
+# The profile that explores has twenty times the examples.
+SCALE = settings().max_examples // 100
+EXAMPLES = settings(max_examples=15 * SCALE)
 
 
 def finished(scenario: Scenario, on_event: Callable[[World, int], None] | None = None) -> World:
@@ -101,7 +103,7 @@ def assert_drained(world: World) -> None:
         assert "FIN" in side.happened
 
 
-@settings(EXAMPLES, max_examples=40)
+@settings(EXAMPLES, max_examples=40 * SCALE)
 @given(scenario=scenarios)
 def test_a_fair_network_always_drains(scenario: Scenario) -> None:
     assert_drained(finished(scenario))

@@ -293,6 +293,22 @@ def test_keepalive_goes_on(rate: int) -> None:
     assert state_of(t.engine, t.c, rate).Delegated.KeepAlive.ProbeCount == 0
 
 
+@pytest.mark.requirement("CH-05", "BL-02")
+def test_a_suspected_attack_goes_on() -> None:
+    """A RST in the window starts the keepalive timer of a target that has none; the next target goes on with it."""
+    t = established(profile="chimney")
+    t.inject("RST", seq=100)
+    t.expect("ACK", ack=1)
+    assert state_of(t.engine, t.c).Delegated.KeepAlive.TimeoutDelta == 300_000
+    t.advance(100_000)
+    offload(t, profile="chimney")
+    assert t.wait(300_000) == 200_000
+    t.expect("ACK", seq=0)
+    offload(t, profile="rfc")  # a host does not
+    t.advance(400_000)
+    t.expect_nothing()
+
+
 @pytest.mark.requirement("CH-05", "CLS-04")
 def test_fin_wait_2_goes_on() -> None:
     t = established()
@@ -480,7 +496,7 @@ def test_any_state_comes_back(values: dict[str, int], rate: int, profile: str) -
     t = established(timestamps=True, sack=True, nodelay=True)
     state = state_of(t.engine, t.c)
     fill(state, values)
-    state.Cached.Flags = 1 if values["KeepAlive.TimeoutDelta"] != NOT_RUNNING else 0
+    state.Cached.Flags = values["KeepAlive.TimeoutDelta"] != NOT_RUNNING
     wanted = delegated(state)
     result, c = take(t.engine, state, rate=rate, profile=profile)
     assert result == lib.TCP_OFFLOAD_OK

@@ -127,7 +127,7 @@ OPTION = st.one_of(
 
 
 @pytest.mark.requirement("OPT-01", "OPT-02", "SEG-02")
-@settings(max_examples=1500)
+@settings(max_examples=400)
 @given(
     options=st.lists(OPTION, max_size=8).map(lambda parts: b"".join(parts)[:40]),
     payload=st.binary(max_size=12),
@@ -142,7 +142,7 @@ def test_any_options(kernels: Any, options: bytes, payload: bytes, offset: int |
 
 
 @pytest.mark.requirement("SEG-02")
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(data=st.binary(max_size=80))
 def test_any_bytes(kernels: Any, data: bytes) -> None:
     assert parse(kernels, data) == read(data)
@@ -283,7 +283,7 @@ def kept(fields: Fields, data: bytes) -> Fields:
 
 
 @pytest.mark.requirement("OPT-03", "ACK-06")
-@settings(max_examples=600)
+@settings(max_examples=250)
 @given(fields=WRITTEN)
 def test_written_is_read_back(kernels: Any, fields: Fields) -> None:
     data = write(kernels, fields)

@@ -12,6 +12,7 @@ from vnic.errors import ArgumentError
 from vnic.stack.address import AddressLike, AddressOnLink, address_of, address_on_link, raw_address, raw_mac
 from vnic.stack.config import InterfaceConfig
 from vnic.stack.errors import check
+from vnic.stack.memory import pointer_to
 from vnic.stack.native import Native
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Area:
     def __init__(self, memory: memoryview | bytearray) -> None:
         self.view = memoryview(memory)
         self.size = len(self.view)
-        self._start: CData = ffi.from_buffer("uint8_t[]", self.view, require_writable=True)
+        self._start = pointer_to(self.view, is_written=True)
 
     def at(self, offset: int) -> CData:
         """Where C finds an offset."""

@@ -12,6 +12,7 @@ from vnic.abi import SendFlag, SocketEvent, SocketOption, StackResult, TcpPhase,
 from vnic.errors import VnicError
 from vnic.stack.address import Endpoint, read_endpoint
 from vnic.stack.errors import check, error_of
+from vnic.stack.memory import pointer_to
 from vnic.stack.native import Native
 from vnic.stack.socket import Socket
 
@@ -160,9 +161,9 @@ class TcpSocket(TcpEnd):
         kept = []
         for place, part in enumerate(parts):
             piece = self._pieces[place]
-            data = ffi.from_buffer("uint8_t[]", part)
-            kept.append(data)
-            piece.data, piece.len = data, len(data)
+            view = memoryview(part).cast("B")
+            kept.append(view)
+            piece.data, piece.len = pointer_to(view), len(view)
         if cookie:
             self._out[cookie] = ((parts, kept), self._out[cookie][1])
         result = lib.vnic_tcp_send(raw, handle, self._pieces, len(parts), flags, cookie)
@@ -203,10 +204,11 @@ class TcpSocket(TcpEnd):
 
         It completes when full, on a push, on FIN or on close.
         """
-        data = ffi.from_buffer("uint8_t[]", room, require_writable=True)
+        view = memoryview(room).cast("B")
+        where = pointer_to(view, is_written=True)
         cookie = next(self._cookies)
-        self._out[cookie] = (data, done)
-        result = lib.vnic_tcp_post(self._native.enter(), self._own(), data, len(data), cookie)
+        self._out[cookie] = (view, done)
+        result = lib.vnic_tcp_post(self._native.enter(), self._own(), where, len(view), cookie)
         if result < 0:
             del self._out[cookie]
         if result == StackResult.EAGAIN:
