@@ -174,7 +174,7 @@ uint32_t blocks_missing(const struct block_pool *p, const struct block_chain *ch
         blocks_holds(p, before, seq) ? p->blocks[before].seq : blocks_start(p, chain, before, seq);
     uint32_t missing = 0;
 
-    for (; seq_lt(start, seq + len); start += BLOCK_BYTES) {
+    for (; len != 0 && seq_lt(start, seq + len); start += BLOCK_BYTES) {
         const uint32_t next = before != 0 ? p->blocks[before].next : chain->head;
 
         if (before != 0 && p->blocks[before].seq == start) {

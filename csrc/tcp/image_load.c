@@ -48,6 +48,16 @@ static bool is_handshake_sound(const struct tcp_connection *c)
                && c->rcv_acked == c->rcv_nxt && c->phase == TCP_PHASE_OPEN && c->recovery == 0);
 }
 
+/* What the xmit timer is for must fit: an RTO what is in flight, the override what waits with nothing in flight. */
+static bool is_xmit_sound(const struct tcp_connection *c)
+{
+    if (!timer_is_set(c, TCP_TIMER_XMIT) || c->xmit == TCP_XMIT_PERSIST) {
+        return tcp_is_synchronized(c) || !timer_is_set(c, TCP_TIMER_XMIT);
+    }
+    return (c->xmit == TCP_XMIT_OVERRIDE) == (tcp_flight(c) == 0)
+           && (tcp_is_synchronized(c) || c->xmit == TCP_XMIT_RTO);
+}
+
 static bool is_receiver_sound(const struct tcp_connection *c)
 {
     return c->rcv_adv + 1 - c->rcv_nxt <= IMAGE_SPAN_MAX + 1U
@@ -97,9 +107,11 @@ static bool runs_load(struct tcp_engine *e, struct tcp_connection *c, struct arc
         }
         run_append(e, c, index);
         image_turn_one(&node->stamp, engine_us(e));
+        archive_refuse_if(a, (node->marks & SCOREBOARD_SACKED) != 0 && !tcp_has(c, TCP_HAS_SACK));
         archive_refuse_if(a, node->left != at || node->right - at - 1 >= c->snd_nxt - at);
         at = node->right;
     }
+    archive_refuse_if(a, (c->run_marks & SCOREBOARD_SACKED) != 0); /* what is SACKed is a node */
     archive_refuse_if(a, c->snd_una != c->snd_nxt && c->run_seq != at);
     archive_refuse_if(a, c->snd_una == c->snd_nxt && (count != 0 || !is_idle_sound(c)));
     return true;
@@ -228,5 +240,6 @@ int tcp_load(tcp_engine *engine, uint64_t now_ns, const uint8_t *bytes, size_t l
     image_turn(&image, engine);
     archive_refuse_if(&a, !is_basis_sound(&image.c) || !is_sender_sound(&image.c));
     archive_refuse_if(&a, !is_receiver_sound(&image.c) || !is_handshake_sound(&image.c));
+    archive_refuse_if(&a, !is_xmit_sound(&image.c));
     return a.failed ? TCP_LOAD_FORMAT : image_load(engine, &image, &a, c);
 }

@@ -73,8 +73,6 @@ def transfer(wire: KernelWire, version: int) -> None:
     wire.wait_for(is_done)
     assert digests([end.received for end in wire.kernel.ends]) == digests(ours)
     assert digests([end.received for end in (*opened, *server.ends)]) == digests(theirs)
-    if wire.wire.statistics(0).lost == 0:
-        assert wire.stack.statistics["tcp_timeouts"] == 0
 
 
 @versions

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.strangers.kernel_wire import KERNEL, OURS, KernelWire, OurEnd, OurServer, noise
+from tests.strangers.kernel_wire import KERNEL, KERNEL_MAC, OURS, KernelWire, OurEnd, OurServer, noise
 from vnic.link.capture import CaptureWriter
 from vnic.link.impairments import Impairments
 from vnic.link.netns import Namespace
@@ -30,6 +30,7 @@ FAULTS = (
 )  # fmt: skip
 FIELDS = (
     "frame.number", "tcp.len", "tcp.checksum.status", "ip.checksum.status", "_ws.malformed",
+    "eth.src", "tcp.checksum",
     *(f"tcp.analysis.{fault}" for fault in FAULTS),
 )  # fmt: skip
 AS_DATA = ("-d", f"tcp.port=={PORT},data")
@@ -47,9 +48,14 @@ def faults_of(rows: Sequence[Row]) -> Counter[str]:
     """How often tshark found which fault."""
     found = Counter(name for row in rows for name in FAULTS if row[f"tcp.analysis.{name}"])
     found["malformed"] = sum(bool(row["_ws.malformed"]) for row in rows)
-    found["tcp checksum"] = sum(row["tcp.checksum.status"] != GOOD for row in rows)
+    found["tcp checksum"] = sum(row["tcp.checksum.status"] != GOOD and not is_mangled(row) for row in rows)
     found["ip checksum"] = sum(row["ip.checksum.status"] not in ("", GOOD) for row in rows)
     return +found
+
+
+def is_mangled(row: Row) -> bool:
+    """Linux completes a sum of zero as 0xffff, which tshark calls bad (RFC 1624): one segment in 65536."""
+    return row["eth.src"] == KERNEL_MAC.hex(":") and row["tcp.checksum"] == "0xffff"
 
 
 def carried(rows: Sequence[Row]) -> int:

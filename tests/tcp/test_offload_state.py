@@ -295,7 +295,7 @@ def test_keepalive_goes_on(rate: int) -> None:
 
 @pytest.mark.requirement("CH-05", "BL-02")
 def test_a_suspected_attack_goes_on() -> None:
-    """A RST in the window starts the keepalive timer of a target that has none; the next target goes on with it."""
+    """A RST in the window starts a target's keepalive timer in any case; the next target goes on."""
     t = established(profile="chimney")
     t.inject("RST", seq=100)
     t.expect("ACK", ack=1)
