@@ -113,7 +113,8 @@ fuzz:
 
 # Needs what CI needs; about half an hour.
 nightly: asan coverage
-	VNIC_HYPOTHESIS=explore pytest
+	VNIC_HYPOTHESIS=explore pytest -n 2 --dist loadfile
+	$(MAKE) bars
 	$(MAKE) fuzz FUZZ_SECONDS=600
 
 clean:
