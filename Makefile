@@ -7,6 +7,8 @@ C_FILES = $(shell find csrc -name '*.c' -not -path 'csrc/examples/*' | sort)
 C_TEXT = $(shell find csrc vnic -name '*.[ch]' -not -path 'csrc/gen/*' | sort)
 SANITIZED = build/sanitize-coverage
 FUZZER = $(foreach part,fuzz_card judge author author_op world tamper bring_up,tests/fuzz/$(part).c)
+FUZZ_WORLD = $(foreach part,tcp_world tcp_world_handoff tcp_peer random_bytes,tests/fuzz/$(part).c)
+TCP_FILES = $(wildcard csrc/base/*.c csrc/tcp/*.c) csrc/wire/tcp_header.c
 FUZZ_SECONDS ?= 20
 PREFIX ?= /usr/local
 LIB = build/lib
@@ -104,12 +106,18 @@ perf:
 bars:
 	$(PYTHON) -m tests.bars
 
-# Random hostile programs on the card under ASan and UBSan; a failure is shrunk into fuzz_card.failure.
+# Random hostile programs on the card, then segments and images for the TCP engine, under ASan and UBSan; a card's
+# failure is shrunk into fuzz_card.failure.
 fuzz:
 	mkdir -p build
 	gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	    $(INCLUDES) -Itests/fuzz $(FUZZER) $(C_FILES) -o build/fuzz_card
 	build/fuzz_card --seconds $(FUZZ_SECONDS)
+	for target in segment image; do \
+	    gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	        $(INCLUDES) -Itests/fuzz tests/fuzz/fuzz_$$target.c $(FUZZ_WORLD) $(TCP_FILES) -o build/fuzz_$$target \
+	        && build/fuzz_$$target --seconds $(FUZZ_SECONDS) || exit 1; \
+	done
 
 # Needs what CI needs; about half an hour.
 nightly: asan coverage

@@ -52,13 +52,13 @@ def check(kernels: Any, data: bytes) -> Frame:
     return frame
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_structured_frames(kernels: Any, frames: st.SearchStrategy[bytes], data: st.DataObject) -> None:
     check(kernels, data.draw(frames))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     noise=st.binary(max_size=300), ethertype=st.sampled_from([b"\x08\0", b"\x86\xdd", b"\x81\0", b"\x88\xa8"])
 )
