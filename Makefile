@@ -7,6 +7,7 @@ C_FILES = $(shell find csrc -name '*.c' -not -path 'csrc/examples/*' | sort)
 C_TEXT = $(shell find csrc vnic -name '*.[ch]' -not -path 'csrc/gen/*' | sort)
 SANITIZED = build/sanitize-coverage
 FUZZER = $(foreach part,fuzz_card judge author author_op world tamper bring_up,tests/fuzz/$(part).c)
+FUZZ_CHIMNEY = $(foreach part,fuzz_chimney chimney_scene random_bytes,tests/fuzz/$(part).c)
 FUZZ_WORLD = $(foreach part,tcp_world tcp_world_handoff tcp_peer random_bytes,tests/fuzz/$(part).c)
 TCP_FILES = $(wildcard csrc/base/*.c csrc/tcp/*.c) csrc/wire/tcp_header.c
 FUZZ_SECONDS ?= 20
@@ -18,7 +19,7 @@ LIB_HEADERS = $(wildcard csrc/include/vnic/*.h)
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 MAJOR = $(firstword $(subst ., ,$(VERSION)))
 
-.PHONY: build lib install test lint types drift check-c tidy format asan coverage perf bars fuzz nightly clean
+.PHONY: build lib install test lint types drift check-c tidy format asan coverage perf bars fuzz mutants nightly clean
 
 build:
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -106,8 +107,8 @@ perf:
 bars:
 	$(PYTHON) -m tests.bars
 
-# Random hostile programs on the card, then segments and images for the TCP engine, under ASan and UBSan; a card's
-# failure is shrunk into fuzz_card.failure.
+# Random hostile programs on the card, then segments and images for the TCP engine, then the chimney, under ASan and
+# UBSan; a card's failure is shrunk into fuzz_card.failure.
 fuzz:
 	mkdir -p build
 	gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
@@ -118,11 +119,19 @@ fuzz:
 	        $(INCLUDES) -Itests/fuzz tests/fuzz/fuzz_$$target.c $(FUZZ_WORLD) $(TCP_FILES) -o build/fuzz_$$target \
 	        && build/fuzz_$$target --seconds $(FUZZ_SECONDS) || exit 1; \
 	done
+	gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	    $(INCLUDES) -Itests/fuzz $(FUZZ_CHIMNEY) $(C_FILES) -o build/fuzz_chimney
+	build/fuzz_chimney --seconds $(FUZZ_SECONDS)
+
+# Seeds faults of every kind that the rules of the chimney forbid, one at a time: do the tests of the rule notice?
+mutants:
+	$(PYTHON) -m tests.mutants
 
 # Needs what CI needs; about half an hour.
 nightly: asan coverage
 	VNIC_HYPOTHESIS=explore pytest -n 2 --dist loadfile
 	$(MAKE) bars
+	$(MAKE) mutants
 	$(MAKE) fuzz FUZZ_SECONDS=600
 
 clean:

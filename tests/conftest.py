@@ -39,6 +39,25 @@ def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"skipped for a reason that is not in .ci/skips.txt: {reason}"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--requirement INV-24`: only the tests that are marked with it; may be given more than once."""
+    parser.addoption(
+        "--requirement", action="append", default=[], metavar="ID", help="tests of a requirement"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what proves none of the requirements asked for."""
+    wanted = set(config.getoption("requirement"))
+    if wanted:
+        proves = [
+            wanted & {i for mark in item.iter_markers("requirement") for i in mark.args} for item in items
+        ]
+        chosen = list(zip(items, proves, strict=True))
+        config.hook.pytest_deselected(items=[item for item, names in chosen if not names])
+        items[:] = [item for item, names in chosen if names]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Look at each result of a test."""

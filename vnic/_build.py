@@ -15,9 +15,11 @@ HEADERS = (
     "csrc/wire/tcp_header.h",
     "csrc/tcp/connection.h",
     "csrc/tcp/engine.h",
+    "csrc/tcp/engine_archive.h",
     "csrc/tcp/handoff.h",
     "csrc/tcp/image.h",
     "csrc/tcp/offload_state.h",
+    "csrc/include/vnic/vnic_stack_offload.h",
     "vnic/_access.h",
 )
 MARKED = re.compile(r"/\* cdef begin \*/\n(.*?)/\* cdef end \*/", re.DOTALL)
@@ -45,9 +47,11 @@ PREAMBLE = """
 #include "vnic/vnic_stack.h"
 #include "wire/kernels.h"
 #include "tcp/engine.h"
+#include "tcp/engine_archive.h"
 #include "tcp/handoff.h"
 #include "tcp/image.h"
 #include "tcp/offload_state.h"
+#include "vnic/vnic_stack_offload.h"
 #include "_access.h"
 """
 

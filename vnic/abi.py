@@ -28,7 +28,11 @@ class Engine(IntEnum):
     RX = 1
     TX = 2
     LSO = 3
-    IRQ = 4
+    ADMIN = 4
+    SUBMIT = 5
+    CHIMNEY = 6
+    REPORT = 7
+    IRQ = 8
 
 
 class InterruptKind(IntEnum):
@@ -62,6 +66,7 @@ class DmaPurpose(IntEnum):
     HEADER = 2
     COMPLETION = 3
     TEST = 4
+    STATE = 5
 
 
 class DmaStatus(IntEnum):
@@ -439,6 +444,9 @@ class TcpOffloadCachedFlag(IntEnum):
 
     KEEP_ALIVE_ENABLED = 1
     NAGLING_ENABLED = 2
+    KEEP_ALIVE_RESTART = 4
+    MAX_RT_RESTART = 8
+    UPDATE_RCV_WND = 16
 
 
 class TcpOffloadConnectionState(IntEnum):
@@ -464,6 +472,30 @@ class TcpOffloadResult(IntEnum):
     STATE = -1
     VALUE = -2
     RESOURCES = -3
+
+
+class OffloadWhere(IntEnum):
+    """Values of VNIC_OFFLOAD_*."""
+
+    IN_HOST = 0
+    OFFLOADING = 1
+    OFFLOADED = 2
+    UPLOADING = 3
+
+
+class OffloadEvent(IntFlag):
+    """Values of VNIC_OFFLOAD_*."""
+
+    SEND = 1
+    SHUTDOWN = 2
+    ABORT = 4
+    CONSUMED = 8
+    OPTIONS = 16
+    FORWARD = 32
+    PATH = 64
+    NEIGHBOUR = 128
+    POST = 256
+    URGENT = 512
 
 
 class Map(IntFlag):

@@ -13,7 +13,8 @@ from vnic.errors import VnicError
 
 #: Command, module, what it does in a line.
 COMMANDS = (
-    ("run", "vnic.commands.run", "push a capture through the card and its driver, and back out"),
+    ("run", "vnic.commands.run", "push a capture, or connections, through the card and its driver"),
+    ("status", "vnic.commands.view", "list the connections of runs, and where they are"),
     ("serve", "vnic.commands.serve", "serve the files of a directory over HTTP, by the card, to a TAP"),
     ("get", "vnic.commands.get", "fetch a URL over HTTP, by the card, from behind a TAP"),
 )

@@ -34,3 +34,17 @@ class DeviceConfig:
     map_regions: int | None = None
     #: Faults that can be armed at once.
     faults: int | None = None
+    #: TCP chimney: connections at once, at most 1 << 20; 0: none, and the rest is not looked at.
+    connections: int | None = None
+    #: Path objects at once.
+    paths: int | None = None
+    #: Neighbour objects at once.
+    neighbours: int | None = None
+    #: Pieces of sends and receives that the card holds, 16 to 1 << 24.
+    chimney_work: int | None = None
+    #: Runs of scoreboards and ranges out of order, at least 16.
+    chimney_nodes: int | None = None
+    #: Connections in loss recovery at once.
+    chimney_recoveries: int | None = None
+    #: Blocks that hold payload out of order or without a buffer: their bytes together, at least 64 KiB.
+    chimney_bytes: int | None = None

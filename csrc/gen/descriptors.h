@@ -810,4 +810,1940 @@ static inline void tx_completion_set_gen(uint64_t w[], uint64_t v)
     w[3] |= (v << TX_COMPLETION_GEN_SHIFT) & TX_COMPLETION_GEN_MASK;
 }
 
+/* chm_command: 64 bytes in the admin ring. Reserved bits are 0. */
+#define CHM_COMMAND_BYTES 64u
+#define CHM_COMMAND_WORDS 8u
+
+#define CHM_COMMAND_OP_WORD 0u
+/* OP: Operation. */
+#define CHM_COMMAND_OP_SHIFT 0u
+#define CHM_COMMAND_OP_WIDTH 8u
+#define CHM_COMMAND_OP_MASK 0x00000000000000FFull
+static inline uint64_t chm_command_op(const uint64_t w[])
+{
+    return (w[0] & CHM_COMMAND_OP_MASK) >> CHM_COMMAND_OP_SHIFT;
+}
+static inline void chm_command_set_op(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_COMMAND_OP_MASK;
+    w[0] |= (v << CHM_COMMAND_OP_SHIFT) & CHM_COMMAND_OP_MASK;
+}
+
+#define CHM_COMMAND_OBJECT_WORD 0u
+/* OBJECT: Kind of object. */
+#define CHM_COMMAND_OBJECT_SHIFT 8u
+#define CHM_COMMAND_OBJECT_WIDTH 8u
+#define CHM_COMMAND_OBJECT_MASK 0x000000000000FF00ull
+static inline uint64_t chm_command_object(const uint64_t w[])
+{
+    return (w[0] & CHM_COMMAND_OBJECT_MASK) >> CHM_COMMAND_OBJECT_SHIFT;
+}
+static inline void chm_command_set_object(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_COMMAND_OBJECT_MASK;
+    w[0] |= (v << CHM_COMMAND_OBJECT_SHIFT) & CHM_COMMAND_OBJECT_MASK;
+}
+
+#define CHM_COMMAND_QUEUE_WORD 0u
+/* QUEUE: CREATE of TCP: queue pair whose submission ring the connection uses, all its life. */
+#define CHM_COMMAND_QUEUE_SHIFT 16u
+#define CHM_COMMAND_QUEUE_WIDTH 8u
+#define CHM_COMMAND_QUEUE_MASK 0x0000000000FF0000ull
+static inline uint64_t chm_command_queue(const uint64_t w[])
+{
+    return (w[0] & CHM_COMMAND_QUEUE_MASK) >> CHM_COMMAND_QUEUE_SHIFT;
+}
+static inline void chm_command_set_queue(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_COMMAND_QUEUE_MASK;
+    w[0] |= (v << CHM_COMMAND_QUEUE_SHIFT) & CHM_COMMAND_QUEUE_MASK;
+}
+
+#define CHM_COMMAND_COOKIE_WORD 0u
+/* COOKIE: Given back in the completion. */
+#define CHM_COMMAND_COOKIE_SHIFT 32u
+#define CHM_COMMAND_COOKIE_WIDTH 32u
+#define CHM_COMMAND_COOKIE_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_command_cookie(const uint64_t w[])
+{
+    return (w[0] & CHM_COMMAND_COOKIE_MASK) >> CHM_COMMAND_COOKIE_SHIFT;
+}
+static inline void chm_command_set_cookie(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_COMMAND_COOKIE_MASK;
+    w[0] |= (v << CHM_COMMAND_COOKIE_SHIFT) & CHM_COMMAND_COOKIE_MASK;
+}
+
+#define CHM_COMMAND_HANDLE_WORD 1u
+/* HANDLE: Object; CREATE: 0. */
+#define CHM_COMMAND_HANDLE_SHIFT 0u
+#define CHM_COMMAND_HANDLE_WIDTH 32u
+#define CHM_COMMAND_HANDLE_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_command_handle(const uint64_t w[])
+{
+    return (w[1] & CHM_COMMAND_HANDLE_MASK) >> CHM_COMMAND_HANDLE_SHIFT;
+}
+static inline void chm_command_set_handle(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_COMMAND_HANDLE_MASK;
+    w[1] |= (v << CHM_COMMAND_HANDLE_SHIFT) & CHM_COMMAND_HANDLE_MASK;
+}
+
+#define CHM_COMMAND_PARENT_WORD 1u
+/* PARENT: CREATE: neighbour of a path, path of a connection; UPDATE of a path: another neighbour, or 0. */
+#define CHM_COMMAND_PARENT_SHIFT 32u
+#define CHM_COMMAND_PARENT_WIDTH 32u
+#define CHM_COMMAND_PARENT_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_command_parent(const uint64_t w[])
+{
+    return (w[1] & CHM_COMMAND_PARENT_MASK) >> CHM_COMMAND_PARENT_SHIFT;
+}
+static inline void chm_command_set_parent(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_COMMAND_PARENT_MASK;
+    w[1] |= (v << CHM_COMMAND_PARENT_SHIFT) & CHM_COMMAND_PARENT_MASK;
+}
+
+#define CHM_COMMAND_IN_ADDR_WORD 2u
+/* IN_ADDR: Bus address of the image to read; 0 where none is. */
+#define CHM_COMMAND_IN_ADDR_SHIFT 0u
+#define CHM_COMMAND_IN_ADDR_WIDTH 64u
+#define CHM_COMMAND_IN_ADDR_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_command_in_addr(const uint64_t w[])
+{
+    return (w[2] & CHM_COMMAND_IN_ADDR_MASK) >> CHM_COMMAND_IN_ADDR_SHIFT;
+}
+static inline void chm_command_set_in_addr(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_COMMAND_IN_ADDR_MASK;
+    w[2] |= (v << CHM_COMMAND_IN_ADDR_SHIFT) & CHM_COMMAND_IN_ADDR_MASK;
+}
+
+#define CHM_COMMAND_OUT_ADDR_WORD 3u
+/* OUT_ADDR: Bus address where the image is written; 0 where none is. */
+#define CHM_COMMAND_OUT_ADDR_SHIFT 0u
+#define CHM_COMMAND_OUT_ADDR_WIDTH 64u
+#define CHM_COMMAND_OUT_ADDR_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_command_out_addr(const uint64_t w[])
+{
+    return (w[3] & CHM_COMMAND_OUT_ADDR_MASK) >> CHM_COMMAND_OUT_ADDR_SHIFT;
+}
+static inline void chm_command_set_out_addr(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_COMMAND_OUT_ADDR_MASK;
+    w[3] |= (v << CHM_COMMAND_OUT_ADDR_SHIFT) & CHM_COMMAND_OUT_ADDR_MASK;
+}
+
+#define CHM_COMMAND_IN_LEN_WORD 4u
+/* IN_LEN: Bytes at IN_ADDR: the image's. */
+#define CHM_COMMAND_IN_LEN_SHIFT 0u
+#define CHM_COMMAND_IN_LEN_WIDTH 32u
+#define CHM_COMMAND_IN_LEN_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_command_in_len(const uint64_t w[])
+{
+    return (w[4] & CHM_COMMAND_IN_LEN_MASK) >> CHM_COMMAND_IN_LEN_SHIFT;
+}
+static inline void chm_command_set_in_len(uint64_t w[], uint64_t v)
+{
+    w[4] &= ~CHM_COMMAND_IN_LEN_MASK;
+    w[4] |= (v << CHM_COMMAND_IN_LEN_SHIFT) & CHM_COMMAND_IN_LEN_MASK;
+}
+
+#define CHM_COMMAND_OUT_LEN_WORD 4u
+/* OUT_LEN: Bytes at OUT_ADDR: the image's. */
+#define CHM_COMMAND_OUT_LEN_SHIFT 32u
+#define CHM_COMMAND_OUT_LEN_WIDTH 32u
+#define CHM_COMMAND_OUT_LEN_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_command_out_len(const uint64_t w[])
+{
+    return (w[4] & CHM_COMMAND_OUT_LEN_MASK) >> CHM_COMMAND_OUT_LEN_SHIFT;
+}
+static inline void chm_command_set_out_len(uint64_t w[], uint64_t v)
+{
+    w[4] &= ~CHM_COMMAND_OUT_LEN_MASK;
+    w[4] |= (v << CHM_COMMAND_OUT_LEN_SHIFT) & CHM_COMMAND_OUT_LEN_MASK;
+}
+
+#define CHM_COMMAND_SEND_ADDR_WORD 5u
+/* SEND_ADDR: CREATE of TCP: bus address of submissions with OP SEND or DISCONNECT, whose bytes start at
+   SndUna. */
+#define CHM_COMMAND_SEND_ADDR_SHIFT 0u
+#define CHM_COMMAND_SEND_ADDR_WIDTH 64u
+#define CHM_COMMAND_SEND_ADDR_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_command_send_addr(const uint64_t w[])
+{
+    return (w[5] & CHM_COMMAND_SEND_ADDR_MASK) >> CHM_COMMAND_SEND_ADDR_SHIFT;
+}
+static inline void chm_command_set_send_addr(uint64_t w[], uint64_t v)
+{
+    w[5] &= ~CHM_COMMAND_SEND_ADDR_MASK;
+    w[5] |= (v << CHM_COMMAND_SEND_ADDR_SHIFT) & CHM_COMMAND_SEND_ADDR_MASK;
+}
+
+#define CHM_COMMAND_SEND_COUNT_WORD 6u
+/* SEND_COUNT: How many; 0: there is no send data. */
+#define CHM_COMMAND_SEND_COUNT_SHIFT 0u
+#define CHM_COMMAND_SEND_COUNT_WIDTH 32u
+#define CHM_COMMAND_SEND_COUNT_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_command_send_count(const uint64_t w[])
+{
+    return (w[6] & CHM_COMMAND_SEND_COUNT_MASK) >> CHM_COMMAND_SEND_COUNT_SHIFT;
+}
+static inline void chm_command_set_send_count(uint64_t w[], uint64_t v)
+{
+    w[6] &= ~CHM_COMMAND_SEND_COUNT_MASK;
+    w[6] |= (v << CHM_COMMAND_SEND_COUNT_SHIFT) & CHM_COMMAND_SEND_COUNT_MASK;
+}
+
+#define CHM_COMMAND_RESERVED_WORD 7u
+/* RESERVED: 0. */
+#define CHM_COMMAND_RESERVED_SHIFT 0u
+#define CHM_COMMAND_RESERVED_WIDTH 64u
+#define CHM_COMMAND_RESERVED_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_command_reserved(const uint64_t w[])
+{
+    return (w[7] & CHM_COMMAND_RESERVED_MASK) >> CHM_COMMAND_RESERVED_SHIFT;
+}
+static inline void chm_command_set_reserved(uint64_t w[], uint64_t v)
+{
+    w[7] &= ~CHM_COMMAND_RESERVED_MASK;
+    w[7] |= (v << CHM_COMMAND_RESERVED_SHIFT) & CHM_COMMAND_RESERVED_MASK;
+}
+
+/* chm_submission: 32 bytes in a submission ring. Reserved bits are 0. */
+#define CHM_SUBMISSION_BYTES 32u
+#define CHM_SUBMISSION_WORDS 4u
+
+#define CHM_SUBMISSION_ADDR_WORD 0u
+/* ADDR: Bus address; 0 without data. */
+#define CHM_SUBMISSION_ADDR_SHIFT 0u
+#define CHM_SUBMISSION_ADDR_WIDTH 64u
+#define CHM_SUBMISSION_ADDR_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_submission_addr(const uint64_t w[])
+{
+    return (w[0] & CHM_SUBMISSION_ADDR_MASK) >> CHM_SUBMISSION_ADDR_SHIFT;
+}
+static inline void chm_submission_set_addr(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_SUBMISSION_ADDR_MASK;
+    w[0] |= (v << CHM_SUBMISSION_ADDR_SHIFT) & CHM_SUBMISSION_ADDR_MASK;
+}
+
+#define CHM_SUBMISSION_HANDLE_WORD 1u
+/* HANDLE: Connection. */
+#define CHM_SUBMISSION_HANDLE_SHIFT 0u
+#define CHM_SUBMISSION_HANDLE_WIDTH 32u
+#define CHM_SUBMISSION_HANDLE_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_submission_handle(const uint64_t w[])
+{
+    return (w[1] & CHM_SUBMISSION_HANDLE_MASK) >> CHM_SUBMISSION_HANDLE_SHIFT;
+}
+static inline void chm_submission_set_handle(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_SUBMISSION_HANDLE_MASK;
+    w[1] |= (v << CHM_SUBMISSION_HANDLE_SHIFT) & CHM_SUBMISSION_HANDLE_MASK;
+}
+
+#define CHM_SUBMISSION_LEN_WORD 1u
+/* LEN: Bytes; CREDIT: bytes consumed. */
+#define CHM_SUBMISSION_LEN_SHIFT 32u
+#define CHM_SUBMISSION_LEN_WIDTH 32u
+#define CHM_SUBMISSION_LEN_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_submission_len(const uint64_t w[])
+{
+    return (w[1] & CHM_SUBMISSION_LEN_MASK) >> CHM_SUBMISSION_LEN_SHIFT;
+}
+static inline void chm_submission_set_len(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_SUBMISSION_LEN_MASK;
+    w[1] |= (v << CHM_SUBMISSION_LEN_SHIFT) & CHM_SUBMISSION_LEN_MASK;
+}
+
+#define CHM_SUBMISSION_OP_WORD 2u
+/* OP: Operation. */
+#define CHM_SUBMISSION_OP_SHIFT 0u
+#define CHM_SUBMISSION_OP_WIDTH 8u
+#define CHM_SUBMISSION_OP_MASK 0x00000000000000FFull
+static inline uint64_t chm_submission_op(const uint64_t w[])
+{
+    return (w[2] & CHM_SUBMISSION_OP_MASK) >> CHM_SUBMISSION_OP_SHIFT;
+}
+static inline void chm_submission_set_op(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_SUBMISSION_OP_MASK;
+    w[2] |= (v << CHM_SUBMISSION_OP_SHIFT) & CHM_SUBMISSION_OP_MASK;
+}
+
+#define CHM_SUBMISSION_MORE_WORD 2u
+/* MORE: The request goes on in the next submission, of the same connection and operation. */
+#define CHM_SUBMISSION_MORE_SHIFT 8u
+#define CHM_SUBMISSION_MORE_WIDTH 1u
+#define CHM_SUBMISSION_MORE_MASK 0x0000000000000100ull
+static inline uint64_t chm_submission_more(const uint64_t w[])
+{
+    return (w[2] & CHM_SUBMISSION_MORE_MASK) >> CHM_SUBMISSION_MORE_SHIFT;
+}
+static inline void chm_submission_set_more(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_SUBMISSION_MORE_MASK;
+    w[2] |= (v << CHM_SUBMISSION_MORE_SHIFT) & CHM_SUBMISSION_MORE_MASK;
+}
+
+#define CHM_SUBMISSION_PUSH_WORD 2u
+/* PUSH: SEND: PSH on the segment with its last byte. */
+#define CHM_SUBMISSION_PUSH_SHIFT 9u
+#define CHM_SUBMISSION_PUSH_WIDTH 1u
+#define CHM_SUBMISSION_PUSH_MASK 0x0000000000000200ull
+static inline uint64_t chm_submission_push(const uint64_t w[])
+{
+    return (w[2] & CHM_SUBMISSION_PUSH_MASK) >> CHM_SUBMISSION_PUSH_SHIFT;
+}
+static inline void chm_submission_set_push(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_SUBMISSION_PUSH_MASK;
+    w[2] |= (v << CHM_SUBMISSION_PUSH_SHIFT) & CHM_SUBMISSION_PUSH_MASK;
+}
+
+#define CHM_SUBMISSION_NO_PUSH_WORD 2u
+/* NO_PUSH: RECEIVE: complete only when full (TcpReceiveNoPush). */
+#define CHM_SUBMISSION_NO_PUSH_SHIFT 10u
+#define CHM_SUBMISSION_NO_PUSH_WIDTH 1u
+#define CHM_SUBMISSION_NO_PUSH_MASK 0x0000000000000400ull
+static inline uint64_t chm_submission_no_push(const uint64_t w[])
+{
+    return (w[2] & CHM_SUBMISSION_NO_PUSH_MASK) >> CHM_SUBMISSION_NO_PUSH_SHIFT;
+}
+static inline void chm_submission_set_no_push(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_SUBMISSION_NO_PUSH_MASK;
+    w[2] |= (v << CHM_SUBMISSION_NO_PUSH_SHIFT) & CHM_SUBMISSION_NO_PUSH_MASK;
+}
+
+#define CHM_SUBMISSION_ABORTIVE_WORD 2u
+/* ABORTIVE: DISCONNECT: TCP_DISCONNECT_ABORTIVE_CLOSE. */
+#define CHM_SUBMISSION_ABORTIVE_SHIFT 11u
+#define CHM_SUBMISSION_ABORTIVE_WIDTH 1u
+#define CHM_SUBMISSION_ABORTIVE_MASK 0x0000000000000800ull
+static inline uint64_t chm_submission_abortive(const uint64_t w[])
+{
+    return (w[2] & CHM_SUBMISSION_ABORTIVE_MASK) >> CHM_SUBMISSION_ABORTIVE_SHIFT;
+}
+static inline void chm_submission_set_abortive(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_SUBMISSION_ABORTIVE_MASK;
+    w[2] |= (v << CHM_SUBMISSION_ABORTIVE_SHIFT) & CHM_SUBMISSION_ABORTIVE_MASK;
+}
+
+#define CHM_SUBMISSION_DATA_COUNT_WORD 2u
+/* DATA_COUNT: RECEIVE: bytes of this connection that the driver has taken from CHM_DATA entries, modulo
+   2^32. */
+#define CHM_SUBMISSION_DATA_COUNT_SHIFT 32u
+#define CHM_SUBMISSION_DATA_COUNT_WIDTH 32u
+#define CHM_SUBMISSION_DATA_COUNT_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_submission_data_count(const uint64_t w[])
+{
+    return (w[2] & CHM_SUBMISSION_DATA_COUNT_MASK) >> CHM_SUBMISSION_DATA_COUNT_SHIFT;
+}
+static inline void chm_submission_set_data_count(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_SUBMISSION_DATA_COUNT_MASK;
+    w[2] |= (v << CHM_SUBMISSION_DATA_COUNT_SHIFT) & CHM_SUBMISSION_DATA_COUNT_MASK;
+}
+
+#define CHM_SUBMISSION_BEFORE_WORD 3u
+/* BEFORE: RECEIVE: bytes that the driver has put into the request already (TcpReceiveBytesTransferred). */
+#define CHM_SUBMISSION_BEFORE_SHIFT 0u
+#define CHM_SUBMISSION_BEFORE_WIDTH 32u
+#define CHM_SUBMISSION_BEFORE_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_submission_before(const uint64_t w[])
+{
+    return (w[3] & CHM_SUBMISSION_BEFORE_MASK) >> CHM_SUBMISSION_BEFORE_SHIFT;
+}
+static inline void chm_submission_set_before(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_SUBMISSION_BEFORE_MASK;
+    w[3] |= (v << CHM_SUBMISSION_BEFORE_SHIFT) & CHM_SUBMISSION_BEFORE_MASK;
+}
+
+/* chm_pool_buffer: 8 bytes in the receive pool ring; the length is the ring's. */
+#define CHM_POOL_BUFFER_BYTES 8u
+#define CHM_POOL_BUFFER_WORDS 1u
+
+#define CHM_POOL_BUFFER_ADDR_WORD 0u
+/* ADDR: Bus address. */
+#define CHM_POOL_BUFFER_ADDR_SHIFT 0u
+#define CHM_POOL_BUFFER_ADDR_WIDTH 64u
+#define CHM_POOL_BUFFER_ADDR_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_pool_buffer_addr(const uint64_t w[])
+{
+    return (w[0] & CHM_POOL_BUFFER_ADDR_MASK) >> CHM_POOL_BUFFER_ADDR_SHIFT;
+}
+static inline void chm_pool_buffer_set_addr(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_POOL_BUFFER_ADDR_MASK;
+    w[0] |= (v << CHM_POOL_BUFFER_ADDR_SHIFT) & CHM_POOL_BUFFER_ADDR_MASK;
+}
+
+/* chm_admin_completion: 32 bytes. */
+#define CHM_ADMIN_COMPLETION_BYTES 32u
+#define CHM_ADMIN_COMPLETION_WORDS 4u
+
+#define CHM_ADMIN_COMPLETION_HANDLE_WORD 0u
+/* HANDLE: Object; of a CREATE that failed 0. */
+#define CHM_ADMIN_COMPLETION_HANDLE_SHIFT 0u
+#define CHM_ADMIN_COMPLETION_HANDLE_WIDTH 32u
+#define CHM_ADMIN_COMPLETION_HANDLE_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_admin_completion_handle(const uint64_t w[])
+{
+    return (w[0] & CHM_ADMIN_COMPLETION_HANDLE_MASK) >> CHM_ADMIN_COMPLETION_HANDLE_SHIFT;
+}
+static inline void chm_admin_completion_set_handle(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_ADMIN_COMPLETION_HANDLE_MASK;
+    w[0] |= (v << CHM_ADMIN_COMPLETION_HANDLE_SHIFT) & CHM_ADMIN_COMPLETION_HANDLE_MASK;
+}
+
+#define CHM_ADMIN_COMPLETION_COOKIE_WORD 0u
+/* COOKIE: Of the command. */
+#define CHM_ADMIN_COMPLETION_COOKIE_SHIFT 32u
+#define CHM_ADMIN_COMPLETION_COOKIE_WIDTH 32u
+#define CHM_ADMIN_COMPLETION_COOKIE_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_admin_completion_cookie(const uint64_t w[])
+{
+    return (w[0] & CHM_ADMIN_COMPLETION_COOKIE_MASK) >> CHM_ADMIN_COMPLETION_COOKIE_SHIFT;
+}
+static inline void chm_admin_completion_set_cookie(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_ADMIN_COMPLETION_COOKIE_MASK;
+    w[0] |= (v << CHM_ADMIN_COMPLETION_COOKIE_SHIFT) & CHM_ADMIN_COMPLETION_COOKIE_MASK;
+}
+
+#define CHM_ADMIN_COMPLETION_STATUS_WORD 1u
+/* STATUS: How it ended. */
+#define CHM_ADMIN_COMPLETION_STATUS_SHIFT 0u
+#define CHM_ADMIN_COMPLETION_STATUS_WIDTH 8u
+#define CHM_ADMIN_COMPLETION_STATUS_MASK 0x00000000000000FFull
+static inline uint64_t chm_admin_completion_status(const uint64_t w[])
+{
+    return (w[1] & CHM_ADMIN_COMPLETION_STATUS_MASK) >> CHM_ADMIN_COMPLETION_STATUS_SHIFT;
+}
+static inline void chm_admin_completion_set_status(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_ADMIN_COMPLETION_STATUS_MASK;
+    w[1] |= (v << CHM_ADMIN_COMPLETION_STATUS_SHIFT) & CHM_ADMIN_COMPLETION_STATUS_MASK;
+}
+
+#define CHM_ADMIN_COMPLETION_OP_WORD 1u
+/* OP: Of the command. */
+#define CHM_ADMIN_COMPLETION_OP_SHIFT 8u
+#define CHM_ADMIN_COMPLETION_OP_WIDTH 8u
+#define CHM_ADMIN_COMPLETION_OP_MASK 0x000000000000FF00ull
+static inline uint64_t chm_admin_completion_op(const uint64_t w[])
+{
+    return (w[1] & CHM_ADMIN_COMPLETION_OP_MASK) >> CHM_ADMIN_COMPLETION_OP_SHIFT;
+}
+static inline void chm_admin_completion_set_op(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_ADMIN_COMPLETION_OP_MASK;
+    w[1] |= (v << CHM_ADMIN_COMPLETION_OP_SHIFT) & CHM_ADMIN_COMPLETION_OP_MASK;
+}
+
+#define CHM_ADMIN_COMPLETION_OBJECT_WORD 1u
+/* OBJECT: Of the command. */
+#define CHM_ADMIN_COMPLETION_OBJECT_SHIFT 16u
+#define CHM_ADMIN_COMPLETION_OBJECT_WIDTH 8u
+#define CHM_ADMIN_COMPLETION_OBJECT_MASK 0x0000000000FF0000ull
+static inline uint64_t chm_admin_completion_object(const uint64_t w[])
+{
+    return (w[1] & CHM_ADMIN_COMPLETION_OBJECT_MASK) >> CHM_ADMIN_COMPLETION_OBJECT_SHIFT;
+}
+static inline void chm_admin_completion_set_object(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_ADMIN_COMPLETION_OBJECT_MASK;
+    w[1] |= (v << CHM_ADMIN_COMPLETION_OBJECT_SHIFT) & CHM_ADMIN_COMPLETION_OBJECT_MASK;
+}
+
+#define CHM_ADMIN_COMPLETION_PLACED_WORD 1u
+/* PLACED: TERMINATE of TCP: bytes in its first receive that is not complete. */
+#define CHM_ADMIN_COMPLETION_PLACED_SHIFT 32u
+#define CHM_ADMIN_COMPLETION_PLACED_WIDTH 32u
+#define CHM_ADMIN_COMPLETION_PLACED_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_admin_completion_placed(const uint64_t w[])
+{
+    return (w[1] & CHM_ADMIN_COMPLETION_PLACED_MASK) >> CHM_ADMIN_COMPLETION_PLACED_SHIFT;
+}
+static inline void chm_admin_completion_set_placed(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_ADMIN_COMPLETION_PLACED_MASK;
+    w[1] |= (v << CHM_ADMIN_COMPLETION_PLACED_SHIFT) & CHM_ADMIN_COMPLETION_PLACED_MASK;
+}
+
+#define CHM_ADMIN_COMPLETION_ACKED_WORD 2u
+/* ACKED: TERMINATE of TCP: bytes acknowledged of its first send that is not complete. */
+#define CHM_ADMIN_COMPLETION_ACKED_SHIFT 0u
+#define CHM_ADMIN_COMPLETION_ACKED_WIDTH 32u
+#define CHM_ADMIN_COMPLETION_ACKED_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_admin_completion_acked(const uint64_t w[])
+{
+    return (w[2] & CHM_ADMIN_COMPLETION_ACKED_MASK) >> CHM_ADMIN_COMPLETION_ACKED_SHIFT;
+}
+static inline void chm_admin_completion_set_acked(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_ADMIN_COMPLETION_ACKED_MASK;
+    w[2] |= (v << CHM_ADMIN_COMPLETION_ACKED_SHIFT) & CHM_ADMIN_COMPLETION_ACKED_MASK;
+}
+
+#define CHM_ADMIN_COMPLETION_TYPE_WORD 3u
+/* TYPE: Kind of entry. */
+#define CHM_ADMIN_COMPLETION_TYPE_SHIFT 0u
+#define CHM_ADMIN_COMPLETION_TYPE_WIDTH 4u
+#define CHM_ADMIN_COMPLETION_TYPE_MASK 0x000000000000000Full
+static inline uint64_t chm_admin_completion_type(const uint64_t w[])
+{
+    return (w[3] & CHM_ADMIN_COMPLETION_TYPE_MASK) >> CHM_ADMIN_COMPLETION_TYPE_SHIFT;
+}
+static inline void chm_admin_completion_set_type(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_ADMIN_COMPLETION_TYPE_MASK;
+    w[3] |= (v << CHM_ADMIN_COMPLETION_TYPE_SHIFT) & CHM_ADMIN_COMPLETION_TYPE_MASK;
+}
+
+#define CHM_ADMIN_COMPLETION_QUEUE_WORD 3u
+/* QUEUE: Queue pair. */
+#define CHM_ADMIN_COMPLETION_QUEUE_SHIFT 8u
+#define CHM_ADMIN_COMPLETION_QUEUE_WIDTH 8u
+#define CHM_ADMIN_COMPLETION_QUEUE_MASK 0x000000000000FF00ull
+static inline uint64_t chm_admin_completion_queue(const uint64_t w[])
+{
+    return (w[3] & CHM_ADMIN_COMPLETION_QUEUE_MASK) >> CHM_ADMIN_COMPLETION_QUEUE_SHIFT;
+}
+static inline void chm_admin_completion_set_queue(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_ADMIN_COMPLETION_QUEUE_MASK;
+    w[3] |= (v << CHM_ADMIN_COMPLETION_QUEUE_SHIFT) & CHM_ADMIN_COMPLETION_QUEUE_MASK;
+}
+
+#define CHM_ADMIN_COMPLETION_GEN_WORD 3u
+/* GEN: 1 in the first pass through the ring, then alternating. */
+#define CHM_ADMIN_COMPLETION_GEN_SHIFT 63u
+#define CHM_ADMIN_COMPLETION_GEN_WIDTH 1u
+#define CHM_ADMIN_COMPLETION_GEN_MASK 0x8000000000000000ull
+static inline uint64_t chm_admin_completion_gen(const uint64_t w[])
+{
+    return (w[3] & CHM_ADMIN_COMPLETION_GEN_MASK) >> CHM_ADMIN_COMPLETION_GEN_SHIFT;
+}
+static inline void chm_admin_completion_set_gen(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_ADMIN_COMPLETION_GEN_MASK;
+    w[3] |= (v << CHM_ADMIN_COMPLETION_GEN_SHIFT) & CHM_ADMIN_COMPLETION_GEN_MASK;
+}
+
+/* chm_completion: 32 bytes: CHM_SEND, CHM_RECEIVE, CHM_DISCONNECT, CHM_FORWARD. */
+#define CHM_COMPLETION_BYTES 32u
+#define CHM_COMPLETION_WORDS 4u
+
+#define CHM_COMPLETION_HANDLE_WORD 0u
+/* HANDLE: Connection. */
+#define CHM_COMPLETION_HANDLE_SHIFT 0u
+#define CHM_COMPLETION_HANDLE_WIDTH 32u
+#define CHM_COMPLETION_HANDLE_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_completion_handle(const uint64_t w[])
+{
+    return (w[0] & CHM_COMPLETION_HANDLE_MASK) >> CHM_COMPLETION_HANDLE_SHIFT;
+}
+static inline void chm_completion_set_handle(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_COMPLETION_HANDLE_MASK;
+    w[0] |= (v << CHM_COMPLETION_HANDLE_SHIFT) & CHM_COMPLETION_HANDLE_MASK;
+}
+
+#define CHM_COMPLETION_COUNT_WORD 0u
+/* COUNT: Requests, the oldest first. */
+#define CHM_COMPLETION_COUNT_SHIFT 32u
+#define CHM_COMPLETION_COUNT_WIDTH 32u
+#define CHM_COMPLETION_COUNT_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_completion_count(const uint64_t w[])
+{
+    return (w[0] & CHM_COMPLETION_COUNT_MASK) >> CHM_COMPLETION_COUNT_SHIFT;
+}
+static inline void chm_completion_set_count(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_COMPLETION_COUNT_MASK;
+    w[0] |= (v << CHM_COMPLETION_COUNT_SHIFT) & CHM_COMPLETION_COUNT_MASK;
+}
+
+#define CHM_COMPLETION_STATUS_WORD 1u
+/* STATUS: How they ended. */
+#define CHM_COMPLETION_STATUS_SHIFT 0u
+#define CHM_COMPLETION_STATUS_WIDTH 8u
+#define CHM_COMPLETION_STATUS_MASK 0x00000000000000FFull
+static inline uint64_t chm_completion_status(const uint64_t w[])
+{
+    return (w[1] & CHM_COMPLETION_STATUS_MASK) >> CHM_COMPLETION_STATUS_SHIFT;
+}
+static inline void chm_completion_set_status(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_COMPLETION_STATUS_MASK;
+    w[1] |= (v << CHM_COMPLETION_STATUS_SHIFT) & CHM_COMPLETION_STATUS_MASK;
+}
+
+#define CHM_COMPLETION_PUSHED_WORD 1u
+/* PUSHED: CHM_RECEIVE: complete because of PSH, the push timer or FIN. */
+#define CHM_COMPLETION_PUSHED_SHIFT 8u
+#define CHM_COMPLETION_PUSHED_WIDTH 1u
+#define CHM_COMPLETION_PUSHED_MASK 0x0000000000000100ull
+static inline uint64_t chm_completion_pushed(const uint64_t w[])
+{
+    return (w[1] & CHM_COMPLETION_PUSHED_MASK) >> CHM_COMPLETION_PUSHED_SHIFT;
+}
+static inline void chm_completion_set_pushed(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_COMPLETION_PUSHED_MASK;
+    w[1] |= (v << CHM_COMPLETION_PUSHED_SHIFT) & CHM_COMPLETION_PUSHED_MASK;
+}
+
+#define CHM_COMPLETION_BYTES_WORD 1u
+/* BYTES: CHM_RECEIVE: bytes placed by the card in the last of them. */
+#define CHM_COMPLETION_BYTES_SHIFT 32u
+#define CHM_COMPLETION_BYTES_WIDTH 32u
+#define CHM_COMPLETION_BYTES_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_completion_bytes(const uint64_t w[])
+{
+    return (w[1] & CHM_COMPLETION_BYTES_MASK) >> CHM_COMPLETION_BYTES_SHIFT;
+}
+static inline void chm_completion_set_bytes(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_COMPLETION_BYTES_MASK;
+    w[1] |= (v << CHM_COMPLETION_BYTES_SHIFT) & CHM_COMPLETION_BYTES_MASK;
+}
+
+#define CHM_COMPLETION_DATA_COUNT_WORD 2u
+/* DATA_COUNT: CHM_RECEIVE with LATE: bytes given to the pool so far, modulo 2^32. */
+#define CHM_COMPLETION_DATA_COUNT_SHIFT 0u
+#define CHM_COMPLETION_DATA_COUNT_WIDTH 32u
+#define CHM_COMPLETION_DATA_COUNT_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_completion_data_count(const uint64_t w[])
+{
+    return (w[2] & CHM_COMPLETION_DATA_COUNT_MASK) >> CHM_COMPLETION_DATA_COUNT_SHIFT;
+}
+static inline void chm_completion_set_data_count(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_COMPLETION_DATA_COUNT_MASK;
+    w[2] |= (v << CHM_COMPLETION_DATA_COUNT_SHIFT) & CHM_COMPLETION_DATA_COUNT_MASK;
+}
+
+#define CHM_COMPLETION_TYPE_WORD 3u
+/* TYPE: Kind of entry. */
+#define CHM_COMPLETION_TYPE_SHIFT 0u
+#define CHM_COMPLETION_TYPE_WIDTH 4u
+#define CHM_COMPLETION_TYPE_MASK 0x000000000000000Full
+static inline uint64_t chm_completion_type(const uint64_t w[])
+{
+    return (w[3] & CHM_COMPLETION_TYPE_MASK) >> CHM_COMPLETION_TYPE_SHIFT;
+}
+static inline void chm_completion_set_type(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_COMPLETION_TYPE_MASK;
+    w[3] |= (v << CHM_COMPLETION_TYPE_SHIFT) & CHM_COMPLETION_TYPE_MASK;
+}
+
+#define CHM_COMPLETION_QUEUE_WORD 3u
+/* QUEUE: Queue pair. */
+#define CHM_COMPLETION_QUEUE_SHIFT 8u
+#define CHM_COMPLETION_QUEUE_WIDTH 8u
+#define CHM_COMPLETION_QUEUE_MASK 0x000000000000FF00ull
+static inline uint64_t chm_completion_queue(const uint64_t w[])
+{
+    return (w[3] & CHM_COMPLETION_QUEUE_MASK) >> CHM_COMPLETION_QUEUE_SHIFT;
+}
+static inline void chm_completion_set_queue(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_COMPLETION_QUEUE_MASK;
+    w[3] |= (v << CHM_COMPLETION_QUEUE_SHIFT) & CHM_COMPLETION_QUEUE_MASK;
+}
+
+#define CHM_COMPLETION_GEN_WORD 3u
+/* GEN: 1 in the first pass through the ring, then alternating. */
+#define CHM_COMPLETION_GEN_SHIFT 63u
+#define CHM_COMPLETION_GEN_WIDTH 1u
+#define CHM_COMPLETION_GEN_MASK 0x8000000000000000ull
+static inline uint64_t chm_completion_gen(const uint64_t w[])
+{
+    return (w[3] & CHM_COMPLETION_GEN_MASK) >> CHM_COMPLETION_GEN_SHIFT;
+}
+static inline void chm_completion_set_gen(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_COMPLETION_GEN_MASK;
+    w[3] |= (v << CHM_COMPLETION_GEN_SHIFT) & CHM_COMPLETION_GEN_MASK;
+}
+
+/* chm_data: 32 bytes: CHM_DATA. */
+#define CHM_DATA_BYTES 32u
+#define CHM_DATA_WORDS 4u
+
+#define CHM_DATA_HANDLE_WORD 0u
+/* HANDLE: Connection. */
+#define CHM_DATA_HANDLE_SHIFT 0u
+#define CHM_DATA_HANDLE_WIDTH 32u
+#define CHM_DATA_HANDLE_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_data_handle(const uint64_t w[])
+{
+    return (w[0] & CHM_DATA_HANDLE_MASK) >> CHM_DATA_HANDLE_SHIFT;
+}
+static inline void chm_data_set_handle(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_DATA_HANDLE_MASK;
+    w[0] |= (v << CHM_DATA_HANDLE_SHIFT) & CHM_DATA_HANDLE_MASK;
+}
+
+#define CHM_DATA_LEN_WORD 0u
+/* LEN: Bytes. */
+#define CHM_DATA_LEN_SHIFT 32u
+#define CHM_DATA_LEN_WIDTH 32u
+#define CHM_DATA_LEN_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_data_len(const uint64_t w[])
+{
+    return (w[0] & CHM_DATA_LEN_MASK) >> CHM_DATA_LEN_SHIFT;
+}
+static inline void chm_data_set_len(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_DATA_LEN_MASK;
+    w[0] |= (v << CHM_DATA_LEN_SHIFT) & CHM_DATA_LEN_MASK;
+}
+
+#define CHM_DATA_INDEX_WORD 1u
+/* INDEX: Index of the pool buffer. */
+#define CHM_DATA_INDEX_SHIFT 0u
+#define CHM_DATA_INDEX_WIDTH 16u
+#define CHM_DATA_INDEX_MASK 0x000000000000FFFFull
+static inline uint64_t chm_data_index(const uint64_t w[])
+{
+    return (w[1] & CHM_DATA_INDEX_MASK) >> CHM_DATA_INDEX_SHIFT;
+}
+static inline void chm_data_set_index(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_DATA_INDEX_MASK;
+    w[1] |= (v << CHM_DATA_INDEX_SHIFT) & CHM_DATA_INDEX_MASK;
+}
+
+#define CHM_DATA_PUSH_WORD 1u
+/* PUSH: The last byte came with PSH, or the FIN follows it. */
+#define CHM_DATA_PUSH_SHIFT 16u
+#define CHM_DATA_PUSH_WIDTH 1u
+#define CHM_DATA_PUSH_MASK 0x0000000000010000ull
+static inline uint64_t chm_data_push(const uint64_t w[])
+{
+    return (w[1] & CHM_DATA_PUSH_MASK) >> CHM_DATA_PUSH_SHIFT;
+}
+static inline void chm_data_set_push(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_DATA_PUSH_MASK;
+    w[1] |= (v << CHM_DATA_PUSH_SHIFT) & CHM_DATA_PUSH_MASK;
+}
+
+#define CHM_DATA_DATA_COUNT_WORD 1u
+/* DATA_COUNT: Bytes of the connection given to the pool, these included, modulo 2^32. */
+#define CHM_DATA_DATA_COUNT_SHIFT 32u
+#define CHM_DATA_DATA_COUNT_WIDTH 32u
+#define CHM_DATA_DATA_COUNT_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_data_data_count(const uint64_t w[])
+{
+    return (w[1] & CHM_DATA_DATA_COUNT_MASK) >> CHM_DATA_DATA_COUNT_SHIFT;
+}
+static inline void chm_data_set_data_count(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_DATA_DATA_COUNT_MASK;
+    w[1] |= (v << CHM_DATA_DATA_COUNT_SHIFT) & CHM_DATA_DATA_COUNT_MASK;
+}
+
+#define CHM_DATA_SEQ_WORD 2u
+/* SEQ: Sequence number of the first byte. */
+#define CHM_DATA_SEQ_SHIFT 0u
+#define CHM_DATA_SEQ_WIDTH 32u
+#define CHM_DATA_SEQ_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_data_seq(const uint64_t w[])
+{
+    return (w[2] & CHM_DATA_SEQ_MASK) >> CHM_DATA_SEQ_SHIFT;
+}
+static inline void chm_data_set_seq(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_DATA_SEQ_MASK;
+    w[2] |= (v << CHM_DATA_SEQ_SHIFT) & CHM_DATA_SEQ_MASK;
+}
+
+#define CHM_DATA_TYPE_WORD 3u
+/* TYPE: Kind of entry. */
+#define CHM_DATA_TYPE_SHIFT 0u
+#define CHM_DATA_TYPE_WIDTH 4u
+#define CHM_DATA_TYPE_MASK 0x000000000000000Full
+static inline uint64_t chm_data_type(const uint64_t w[])
+{
+    return (w[3] & CHM_DATA_TYPE_MASK) >> CHM_DATA_TYPE_SHIFT;
+}
+static inline void chm_data_set_type(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_DATA_TYPE_MASK;
+    w[3] |= (v << CHM_DATA_TYPE_SHIFT) & CHM_DATA_TYPE_MASK;
+}
+
+#define CHM_DATA_QUEUE_WORD 3u
+/* QUEUE: Queue pair. */
+#define CHM_DATA_QUEUE_SHIFT 8u
+#define CHM_DATA_QUEUE_WIDTH 8u
+#define CHM_DATA_QUEUE_MASK 0x000000000000FF00ull
+static inline uint64_t chm_data_queue(const uint64_t w[])
+{
+    return (w[3] & CHM_DATA_QUEUE_MASK) >> CHM_DATA_QUEUE_SHIFT;
+}
+static inline void chm_data_set_queue(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_DATA_QUEUE_MASK;
+    w[3] |= (v << CHM_DATA_QUEUE_SHIFT) & CHM_DATA_QUEUE_MASK;
+}
+
+#define CHM_DATA_GEN_WORD 3u
+/* GEN: 1 in the first pass through the ring, then alternating. */
+#define CHM_DATA_GEN_SHIFT 63u
+#define CHM_DATA_GEN_WIDTH 1u
+#define CHM_DATA_GEN_MASK 0x8000000000000000ull
+static inline uint64_t chm_data_gen(const uint64_t w[])
+{
+    return (w[3] & CHM_DATA_GEN_MASK) >> CHM_DATA_GEN_SHIFT;
+}
+static inline void chm_data_set_gen(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_DATA_GEN_MASK;
+    w[3] |= (v << CHM_DATA_GEN_SHIFT) & CHM_DATA_GEN_MASK;
+}
+
+/* chm_event_entry: 32 bytes: CHM_EVENT. */
+#define CHM_EVENT_ENTRY_BYTES 32u
+#define CHM_EVENT_ENTRY_WORDS 4u
+
+#define CHM_EVENT_ENTRY_HANDLE_WORD 0u
+/* HANDLE: Object. */
+#define CHM_EVENT_ENTRY_HANDLE_SHIFT 0u
+#define CHM_EVENT_ENTRY_HANDLE_WIDTH 32u
+#define CHM_EVENT_ENTRY_HANDLE_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_event_entry_handle(const uint64_t w[])
+{
+    return (w[0] & CHM_EVENT_ENTRY_HANDLE_MASK) >> CHM_EVENT_ENTRY_HANDLE_SHIFT;
+}
+static inline void chm_event_entry_set_handle(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_EVENT_ENTRY_HANDLE_MASK;
+    w[0] |= (v << CHM_EVENT_ENTRY_HANDLE_SHIFT) & CHM_EVENT_ENTRY_HANDLE_MASK;
+}
+
+#define CHM_EVENT_ENTRY_COUNT_WORD 0u
+/* COUNT: See the event. */
+#define CHM_EVENT_ENTRY_COUNT_SHIFT 32u
+#define CHM_EVENT_ENTRY_COUNT_WIDTH 32u
+#define CHM_EVENT_ENTRY_COUNT_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_event_entry_count(const uint64_t w[])
+{
+    return (w[0] & CHM_EVENT_ENTRY_COUNT_MASK) >> CHM_EVENT_ENTRY_COUNT_SHIFT;
+}
+static inline void chm_event_entry_set_count(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_EVENT_ENTRY_COUNT_MASK;
+    w[0] |= (v << CHM_EVENT_ENTRY_COUNT_SHIFT) & CHM_EVENT_ENTRY_COUNT_MASK;
+}
+
+#define CHM_EVENT_ENTRY_EVENT_WORD 1u
+/* EVENT: What happened. */
+#define CHM_EVENT_ENTRY_EVENT_SHIFT 0u
+#define CHM_EVENT_ENTRY_EVENT_WIDTH 8u
+#define CHM_EVENT_ENTRY_EVENT_MASK 0x00000000000000FFull
+static inline uint64_t chm_event_entry_event(const uint64_t w[])
+{
+    return (w[1] & CHM_EVENT_ENTRY_EVENT_MASK) >> CHM_EVENT_ENTRY_EVENT_SHIFT;
+}
+static inline void chm_event_entry_set_event(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_EVENT_ENTRY_EVENT_MASK;
+    w[1] |= (v << CHM_EVENT_ENTRY_EVENT_SHIFT) & CHM_EVENT_ENTRY_EVENT_MASK;
+}
+
+#define CHM_EVENT_ENTRY_REASON_WORD 1u
+/* REASON: RETRIEVE: why. */
+#define CHM_EVENT_ENTRY_REASON_SHIFT 8u
+#define CHM_EVENT_ENTRY_REASON_WIDTH 8u
+#define CHM_EVENT_ENTRY_REASON_MASK 0x000000000000FF00ull
+static inline uint64_t chm_event_entry_reason(const uint64_t w[])
+{
+    return (w[1] & CHM_EVENT_ENTRY_REASON_MASK) >> CHM_EVENT_ENTRY_REASON_SHIFT;
+}
+static inline void chm_event_entry_set_reason(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_EVENT_ENTRY_REASON_MASK;
+    w[1] |= (v << CHM_EVENT_ENTRY_REASON_SHIFT) & CHM_EVENT_ENTRY_REASON_MASK;
+}
+
+#define CHM_EVENT_ENTRY_ACKED_WORD 1u
+/* ACKED: ABORT: bytes acknowledged of the first send that is not complete. */
+#define CHM_EVENT_ENTRY_ACKED_SHIFT 32u
+#define CHM_EVENT_ENTRY_ACKED_WIDTH 32u
+#define CHM_EVENT_ENTRY_ACKED_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_event_entry_acked(const uint64_t w[])
+{
+    return (w[1] & CHM_EVENT_ENTRY_ACKED_MASK) >> CHM_EVENT_ENTRY_ACKED_SHIFT;
+}
+static inline void chm_event_entry_set_acked(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_EVENT_ENTRY_ACKED_MASK;
+    w[1] |= (v << CHM_EVENT_ENTRY_ACKED_SHIFT) & CHM_EVENT_ENTRY_ACKED_MASK;
+}
+
+#define CHM_EVENT_ENTRY_RESERVED_WORD 2u
+/* RESERVED: 0. */
+#define CHM_EVENT_ENTRY_RESERVED_SHIFT 0u
+#define CHM_EVENT_ENTRY_RESERVED_WIDTH 64u
+#define CHM_EVENT_ENTRY_RESERVED_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_event_entry_reserved(const uint64_t w[])
+{
+    return (w[2] & CHM_EVENT_ENTRY_RESERVED_MASK) >> CHM_EVENT_ENTRY_RESERVED_SHIFT;
+}
+static inline void chm_event_entry_set_reserved(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_EVENT_ENTRY_RESERVED_MASK;
+    w[2] |= (v << CHM_EVENT_ENTRY_RESERVED_SHIFT) & CHM_EVENT_ENTRY_RESERVED_MASK;
+}
+
+#define CHM_EVENT_ENTRY_TYPE_WORD 3u
+/* TYPE: Kind of entry. */
+#define CHM_EVENT_ENTRY_TYPE_SHIFT 0u
+#define CHM_EVENT_ENTRY_TYPE_WIDTH 4u
+#define CHM_EVENT_ENTRY_TYPE_MASK 0x000000000000000Full
+static inline uint64_t chm_event_entry_type(const uint64_t w[])
+{
+    return (w[3] & CHM_EVENT_ENTRY_TYPE_MASK) >> CHM_EVENT_ENTRY_TYPE_SHIFT;
+}
+static inline void chm_event_entry_set_type(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_EVENT_ENTRY_TYPE_MASK;
+    w[3] |= (v << CHM_EVENT_ENTRY_TYPE_SHIFT) & CHM_EVENT_ENTRY_TYPE_MASK;
+}
+
+#define CHM_EVENT_ENTRY_QUEUE_WORD 3u
+/* QUEUE: Queue pair. */
+#define CHM_EVENT_ENTRY_QUEUE_SHIFT 8u
+#define CHM_EVENT_ENTRY_QUEUE_WIDTH 8u
+#define CHM_EVENT_ENTRY_QUEUE_MASK 0x000000000000FF00ull
+static inline uint64_t chm_event_entry_queue(const uint64_t w[])
+{
+    return (w[3] & CHM_EVENT_ENTRY_QUEUE_MASK) >> CHM_EVENT_ENTRY_QUEUE_SHIFT;
+}
+static inline void chm_event_entry_set_queue(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_EVENT_ENTRY_QUEUE_MASK;
+    w[3] |= (v << CHM_EVENT_ENTRY_QUEUE_SHIFT) & CHM_EVENT_ENTRY_QUEUE_MASK;
+}
+
+#define CHM_EVENT_ENTRY_GEN_WORD 3u
+/* GEN: 1 in the first pass through the ring, then alternating. */
+#define CHM_EVENT_ENTRY_GEN_SHIFT 63u
+#define CHM_EVENT_ENTRY_GEN_WIDTH 1u
+#define CHM_EVENT_ENTRY_GEN_MASK 0x8000000000000000ull
+static inline uint64_t chm_event_entry_gen(const uint64_t w[])
+{
+    return (w[3] & CHM_EVENT_ENTRY_GEN_MASK) >> CHM_EVENT_ENTRY_GEN_SHIFT;
+}
+static inline void chm_event_entry_set_gen(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_EVENT_ENTRY_GEN_MASK;
+    w[3] |= (v << CHM_EVENT_ENTRY_GEN_SHIFT) & CHM_EVENT_ENTRY_GEN_MASK;
+}
+
+/* chm_fence: 32 bytes: CHM_FENCE, one on each running completion ring that connections may use. */
+#define CHM_FENCE_BYTES 32u
+#define CHM_FENCE_WORDS 4u
+
+#define CHM_FENCE_GENERATION_WORD 0u
+/* GENERATION: RSS_STATUS.GENERATION of the table that holds from here on. */
+#define CHM_FENCE_GENERATION_SHIFT 0u
+#define CHM_FENCE_GENERATION_WIDTH 16u
+#define CHM_FENCE_GENERATION_MASK 0x000000000000FFFFull
+static inline uint64_t chm_fence_generation(const uint64_t w[])
+{
+    return (w[0] & CHM_FENCE_GENERATION_MASK) >> CHM_FENCE_GENERATION_SHIFT;
+}
+static inline void chm_fence_set_generation(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_FENCE_GENERATION_MASK;
+    w[0] |= (v << CHM_FENCE_GENERATION_SHIFT) & CHM_FENCE_GENERATION_MASK;
+}
+
+#define CHM_FENCE_RESERVED_1_WORD 1u
+/* RESERVED_1: 0. */
+#define CHM_FENCE_RESERVED_1_SHIFT 0u
+#define CHM_FENCE_RESERVED_1_WIDTH 64u
+#define CHM_FENCE_RESERVED_1_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_fence_reserved_1(const uint64_t w[])
+{
+    return (w[1] & CHM_FENCE_RESERVED_1_MASK) >> CHM_FENCE_RESERVED_1_SHIFT;
+}
+static inline void chm_fence_set_reserved_1(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_FENCE_RESERVED_1_MASK;
+    w[1] |= (v << CHM_FENCE_RESERVED_1_SHIFT) & CHM_FENCE_RESERVED_1_MASK;
+}
+
+#define CHM_FENCE_RESERVED_2_WORD 2u
+/* RESERVED_2: 0. */
+#define CHM_FENCE_RESERVED_2_SHIFT 0u
+#define CHM_FENCE_RESERVED_2_WIDTH 64u
+#define CHM_FENCE_RESERVED_2_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_fence_reserved_2(const uint64_t w[])
+{
+    return (w[2] & CHM_FENCE_RESERVED_2_MASK) >> CHM_FENCE_RESERVED_2_SHIFT;
+}
+static inline void chm_fence_set_reserved_2(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_FENCE_RESERVED_2_MASK;
+    w[2] |= (v << CHM_FENCE_RESERVED_2_SHIFT) & CHM_FENCE_RESERVED_2_MASK;
+}
+
+#define CHM_FENCE_TYPE_WORD 3u
+/* TYPE: Kind of entry. */
+#define CHM_FENCE_TYPE_SHIFT 0u
+#define CHM_FENCE_TYPE_WIDTH 4u
+#define CHM_FENCE_TYPE_MASK 0x000000000000000Full
+static inline uint64_t chm_fence_type(const uint64_t w[])
+{
+    return (w[3] & CHM_FENCE_TYPE_MASK) >> CHM_FENCE_TYPE_SHIFT;
+}
+static inline void chm_fence_set_type(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_FENCE_TYPE_MASK;
+    w[3] |= (v << CHM_FENCE_TYPE_SHIFT) & CHM_FENCE_TYPE_MASK;
+}
+
+#define CHM_FENCE_QUEUE_WORD 3u
+/* QUEUE: Queue pair. */
+#define CHM_FENCE_QUEUE_SHIFT 8u
+#define CHM_FENCE_QUEUE_WIDTH 8u
+#define CHM_FENCE_QUEUE_MASK 0x000000000000FF00ull
+static inline uint64_t chm_fence_queue(const uint64_t w[])
+{
+    return (w[3] & CHM_FENCE_QUEUE_MASK) >> CHM_FENCE_QUEUE_SHIFT;
+}
+static inline void chm_fence_set_queue(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_FENCE_QUEUE_MASK;
+    w[3] |= (v << CHM_FENCE_QUEUE_SHIFT) & CHM_FENCE_QUEUE_MASK;
+}
+
+#define CHM_FENCE_GEN_WORD 3u
+/* GEN: 1 in the first pass through the ring, then alternating. */
+#define CHM_FENCE_GEN_SHIFT 63u
+#define CHM_FENCE_GEN_WIDTH 1u
+#define CHM_FENCE_GEN_MASK 0x8000000000000000ull
+static inline uint64_t chm_fence_gen(const uint64_t w[])
+{
+    return (w[3] & CHM_FENCE_GEN_MASK) >> CHM_FENCE_GEN_SHIFT;
+}
+static inline void chm_fence_set_gen(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_FENCE_GEN_MASK;
+    w[3] |= (v << CHM_FENCE_GEN_SHIFT) & CHM_FENCE_GEN_MASK;
+}
+
+/* chm_neighbour: 32 bytes: CONST, CACHED, DELEGATED of NEIGHBOR_OFFLOAD_STATE. */
+#define CHM_NEIGHBOUR_BYTES 32u
+#define CHM_NEIGHBOUR_WORDS 4u
+
+#define CHM_NEIGHBOUR_SOURCE_ADDRESS_WORD 0u
+/* SOURCE_ADDRESS: CONST DlSourceAddress, octet 0 in bits 7:0; 0: MAC_ADDR. */
+#define CHM_NEIGHBOUR_SOURCE_ADDRESS_SHIFT 0u
+#define CHM_NEIGHBOUR_SOURCE_ADDRESS_WIDTH 48u
+#define CHM_NEIGHBOUR_SOURCE_ADDRESS_MASK 0x0000FFFFFFFFFFFFull
+static inline uint64_t chm_neighbour_source_address(const uint64_t w[])
+{
+    return (w[0] & CHM_NEIGHBOUR_SOURCE_ADDRESS_MASK) >> CHM_NEIGHBOUR_SOURCE_ADDRESS_SHIFT;
+}
+static inline void chm_neighbour_set_source_address(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_NEIGHBOUR_SOURCE_ADDRESS_MASK;
+    w[0] |= (v << CHM_NEIGHBOUR_SOURCE_ADDRESS_SHIFT) & CHM_NEIGHBOUR_SOURCE_ADDRESS_MASK;
+}
+
+#define CHM_NEIGHBOUR_VLAN_ID_WORD 0u
+/* VLAN_ID: CONST VlanId. */
+#define CHM_NEIGHBOUR_VLAN_ID_SHIFT 48u
+#define CHM_NEIGHBOUR_VLAN_ID_WIDTH 12u
+#define CHM_NEIGHBOUR_VLAN_ID_MASK 0x0FFF000000000000ull
+static inline uint64_t chm_neighbour_vlan_id(const uint64_t w[])
+{
+    return (w[0] & CHM_NEIGHBOUR_VLAN_ID_MASK) >> CHM_NEIGHBOUR_VLAN_ID_SHIFT;
+}
+static inline void chm_neighbour_set_vlan_id(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_NEIGHBOUR_VLAN_ID_MASK;
+    w[0] |= (v << CHM_NEIGHBOUR_VLAN_ID_SHIFT) & CHM_NEIGHBOUR_VLAN_ID_MASK;
+}
+
+#define CHM_NEIGHBOUR_DESTINATION_ADDRESS_WORD 1u
+/* DESTINATION_ADDRESS: CACHED DlDestinationAddress, octet 0 in bits 7:0. */
+#define CHM_NEIGHBOUR_DESTINATION_ADDRESS_SHIFT 0u
+#define CHM_NEIGHBOUR_DESTINATION_ADDRESS_WIDTH 48u
+#define CHM_NEIGHBOUR_DESTINATION_ADDRESS_MASK 0x0000FFFFFFFFFFFFull
+static inline uint64_t chm_neighbour_destination_address(const uint64_t w[])
+{
+    return (w[1] & CHM_NEIGHBOUR_DESTINATION_ADDRESS_MASK) >> CHM_NEIGHBOUR_DESTINATION_ADDRESS_SHIFT;
+}
+static inline void chm_neighbour_set_destination_address(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_NEIGHBOUR_DESTINATION_ADDRESS_MASK;
+    w[1] |= (v << CHM_NEIGHBOUR_DESTINATION_ADDRESS_SHIFT) & CHM_NEIGHBOUR_DESTINATION_ADDRESS_MASK;
+}
+
+#define CHM_NEIGHBOUR_HOST_REACHABILITY_DELTA_WORD 2u
+/* HOST_REACHABILITY_DELTA: CACHED, ticks. */
+#define CHM_NEIGHBOUR_HOST_REACHABILITY_DELTA_SHIFT 0u
+#define CHM_NEIGHBOUR_HOST_REACHABILITY_DELTA_WIDTH 32u
+#define CHM_NEIGHBOUR_HOST_REACHABILITY_DELTA_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_neighbour_host_reachability_delta(const uint64_t w[])
+{
+    return (w[2] & CHM_NEIGHBOUR_HOST_REACHABILITY_DELTA_MASK) >> CHM_NEIGHBOUR_HOST_REACHABILITY_DELTA_SHIFT;
+}
+static inline void chm_neighbour_set_host_reachability_delta(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_NEIGHBOUR_HOST_REACHABILITY_DELTA_MASK;
+    w[2] |= (v << CHM_NEIGHBOUR_HOST_REACHABILITY_DELTA_SHIFT) & CHM_NEIGHBOUR_HOST_REACHABILITY_DELTA_MASK;
+}
+
+#define CHM_NEIGHBOUR_NIC_REACHABILITY_DELTA_WORD 3u
+/* NIC_REACHABILITY_DELTA: DELEGATED, ticks. */
+#define CHM_NEIGHBOUR_NIC_REACHABILITY_DELTA_SHIFT 0u
+#define CHM_NEIGHBOUR_NIC_REACHABILITY_DELTA_WIDTH 32u
+#define CHM_NEIGHBOUR_NIC_REACHABILITY_DELTA_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_neighbour_nic_reachability_delta(const uint64_t w[])
+{
+    return (w[3] & CHM_NEIGHBOUR_NIC_REACHABILITY_DELTA_MASK) >> CHM_NEIGHBOUR_NIC_REACHABILITY_DELTA_SHIFT;
+}
+static inline void chm_neighbour_set_nic_reachability_delta(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_NEIGHBOUR_NIC_REACHABILITY_DELTA_MASK;
+    w[3] |= (v << CHM_NEIGHBOUR_NIC_REACHABILITY_DELTA_SHIFT) & CHM_NEIGHBOUR_NIC_REACHABILITY_DELTA_MASK;
+}
+
+/* chm_path: 48 bytes: CONST and CACHED of PATH_OFFLOAD_STATE; it has no DELEGATED fields. */
+#define CHM_PATH_BYTES 48u
+#define CHM_PATH_WORDS 6u
+
+#define CHM_PATH_SOURCE_LO_WORD 0u
+/* SOURCE_LO: CONST SourceAddress, octet 0 in bits 7:0; IPv4: 4 octets, the rest 0. */
+#define CHM_PATH_SOURCE_LO_SHIFT 0u
+#define CHM_PATH_SOURCE_LO_WIDTH 64u
+#define CHM_PATH_SOURCE_LO_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_path_source_lo(const uint64_t w[])
+{
+    return (w[0] & CHM_PATH_SOURCE_LO_MASK) >> CHM_PATH_SOURCE_LO_SHIFT;
+}
+static inline void chm_path_set_source_lo(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_PATH_SOURCE_LO_MASK;
+    w[0] |= (v << CHM_PATH_SOURCE_LO_SHIFT) & CHM_PATH_SOURCE_LO_MASK;
+}
+
+#define CHM_PATH_SOURCE_HI_WORD 1u
+/* SOURCE_HI: Octets 8 to 15. */
+#define CHM_PATH_SOURCE_HI_SHIFT 0u
+#define CHM_PATH_SOURCE_HI_WIDTH 64u
+#define CHM_PATH_SOURCE_HI_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_path_source_hi(const uint64_t w[])
+{
+    return (w[1] & CHM_PATH_SOURCE_HI_MASK) >> CHM_PATH_SOURCE_HI_SHIFT;
+}
+static inline void chm_path_set_source_hi(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_PATH_SOURCE_HI_MASK;
+    w[1] |= (v << CHM_PATH_SOURCE_HI_SHIFT) & CHM_PATH_SOURCE_HI_MASK;
+}
+
+#define CHM_PATH_DESTINATION_LO_WORD 2u
+/* DESTINATION_LO: CONST DestinationAddress. */
+#define CHM_PATH_DESTINATION_LO_SHIFT 0u
+#define CHM_PATH_DESTINATION_LO_WIDTH 64u
+#define CHM_PATH_DESTINATION_LO_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_path_destination_lo(const uint64_t w[])
+{
+    return (w[2] & CHM_PATH_DESTINATION_LO_MASK) >> CHM_PATH_DESTINATION_LO_SHIFT;
+}
+static inline void chm_path_set_destination_lo(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_PATH_DESTINATION_LO_MASK;
+    w[2] |= (v << CHM_PATH_DESTINATION_LO_SHIFT) & CHM_PATH_DESTINATION_LO_MASK;
+}
+
+#define CHM_PATH_DESTINATION_HI_WORD 3u
+/* DESTINATION_HI: Octets 8 to 15. */
+#define CHM_PATH_DESTINATION_HI_SHIFT 0u
+#define CHM_PATH_DESTINATION_HI_WIDTH 64u
+#define CHM_PATH_DESTINATION_HI_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_path_destination_hi(const uint64_t w[])
+{
+    return (w[3] & CHM_PATH_DESTINATION_HI_MASK) >> CHM_PATH_DESTINATION_HI_SHIFT;
+}
+static inline void chm_path_set_destination_hi(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_PATH_DESTINATION_HI_MASK;
+    w[3] |= (v << CHM_PATH_DESTINATION_HI_SHIFT) & CHM_PATH_DESTINATION_HI_MASK;
+}
+
+#define CHM_PATH_PATH_MTU_WORD 4u
+/* PATH_MTU: CACHED PathMtu, bytes. */
+#define CHM_PATH_PATH_MTU_SHIFT 0u
+#define CHM_PATH_PATH_MTU_WIDTH 32u
+#define CHM_PATH_PATH_MTU_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_path_path_mtu(const uint64_t w[])
+{
+    return (w[4] & CHM_PATH_PATH_MTU_MASK) >> CHM_PATH_PATH_MTU_SHIFT;
+}
+static inline void chm_path_set_path_mtu(uint64_t w[], uint64_t v)
+{
+    w[4] &= ~CHM_PATH_PATH_MTU_MASK;
+    w[4] |= (v << CHM_PATH_PATH_MTU_SHIFT) & CHM_PATH_PATH_MTU_MASK;
+}
+
+#define CHM_PATH_IPV6_WORD 4u
+/* IPV6: The addresses are IPv6. */
+#define CHM_PATH_IPV6_SHIFT 32u
+#define CHM_PATH_IPV6_WIDTH 1u
+#define CHM_PATH_IPV6_MASK 0x0000000100000000ull
+static inline uint64_t chm_path_ipv6(const uint64_t w[])
+{
+    return (w[4] & CHM_PATH_IPV6_MASK) >> CHM_PATH_IPV6_SHIFT;
+}
+static inline void chm_path_set_ipv6(uint64_t w[], uint64_t v)
+{
+    w[4] &= ~CHM_PATH_IPV6_MASK;
+    w[4] |= (v << CHM_PATH_IPV6_SHIFT) & CHM_PATH_IPV6_MASK;
+}
+
+#define CHM_PATH_RESERVED_WORD 5u
+/* RESERVED: 0. */
+#define CHM_PATH_RESERVED_SHIFT 0u
+#define CHM_PATH_RESERVED_WIDTH 64u
+#define CHM_PATH_RESERVED_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_path_reserved(const uint64_t w[])
+{
+    return (w[5] & CHM_PATH_RESERVED_MASK) >> CHM_PATH_RESERVED_SHIFT;
+}
+static inline void chm_path_set_reserved(uint64_t w[], uint64_t v)
+{
+    w[5] &= ~CHM_PATH_RESERVED_MASK;
+    w[5] |= (v << CHM_PATH_RESERVED_SHIFT) & CHM_PATH_RESERVED_MASK;
+}
+
+/* chm_tcp: 160 bytes: CONST, CACHED, DELEGATED of TCP_OFFLOAD_STATE. */
+#define CHM_TCP_BYTES 160u
+#define CHM_TCP_WORDS 20u
+
+#define CHM_TCP_CONST_FLAGS_WORD 0u
+/* CONST_FLAGS: CONST Flags. */
+#define CHM_TCP_CONST_FLAGS_SHIFT 0u
+#define CHM_TCP_CONST_FLAGS_WIDTH 16u
+#define CHM_TCP_CONST_FLAGS_MASK 0x000000000000FFFFull
+static inline uint64_t chm_tcp_const_flags(const uint64_t w[])
+{
+    return (w[0] & CHM_TCP_CONST_FLAGS_MASK) >> CHM_TCP_CONST_FLAGS_SHIFT;
+}
+static inline void chm_tcp_set_const_flags(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_TCP_CONST_FLAGS_MASK;
+    w[0] |= (v << CHM_TCP_CONST_FLAGS_SHIFT) & CHM_TCP_CONST_FLAGS_MASK;
+}
+
+#define CHM_TCP_REMOTE_PORT_WORD 0u
+/* REMOTE_PORT: CONST RemotePort, host order. */
+#define CHM_TCP_REMOTE_PORT_SHIFT 16u
+#define CHM_TCP_REMOTE_PORT_WIDTH 16u
+#define CHM_TCP_REMOTE_PORT_MASK 0x00000000FFFF0000ull
+static inline uint64_t chm_tcp_remote_port(const uint64_t w[])
+{
+    return (w[0] & CHM_TCP_REMOTE_PORT_MASK) >> CHM_TCP_REMOTE_PORT_SHIFT;
+}
+static inline void chm_tcp_set_remote_port(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_TCP_REMOTE_PORT_MASK;
+    w[0] |= (v << CHM_TCP_REMOTE_PORT_SHIFT) & CHM_TCP_REMOTE_PORT_MASK;
+}
+
+#define CHM_TCP_LOCAL_PORT_WORD 0u
+/* LOCAL_PORT: CONST LocalPort, host order. */
+#define CHM_TCP_LOCAL_PORT_SHIFT 32u
+#define CHM_TCP_LOCAL_PORT_WIDTH 16u
+#define CHM_TCP_LOCAL_PORT_MASK 0x0000FFFF00000000ull
+static inline uint64_t chm_tcp_local_port(const uint64_t w[])
+{
+    return (w[0] & CHM_TCP_LOCAL_PORT_MASK) >> CHM_TCP_LOCAL_PORT_SHIFT;
+}
+static inline void chm_tcp_set_local_port(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_TCP_LOCAL_PORT_MASK;
+    w[0] |= (v << CHM_TCP_LOCAL_PORT_SHIFT) & CHM_TCP_LOCAL_PORT_MASK;
+}
+
+#define CHM_TCP_SND_WIND_SCALE_WORD 0u
+/* SND_WIND_SCALE: CONST SndWindScale. */
+#define CHM_TCP_SND_WIND_SCALE_SHIFT 48u
+#define CHM_TCP_SND_WIND_SCALE_WIDTH 4u
+#define CHM_TCP_SND_WIND_SCALE_MASK 0x000F000000000000ull
+static inline uint64_t chm_tcp_snd_wind_scale(const uint64_t w[])
+{
+    return (w[0] & CHM_TCP_SND_WIND_SCALE_MASK) >> CHM_TCP_SND_WIND_SCALE_SHIFT;
+}
+static inline void chm_tcp_set_snd_wind_scale(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_TCP_SND_WIND_SCALE_MASK;
+    w[0] |= (v << CHM_TCP_SND_WIND_SCALE_SHIFT) & CHM_TCP_SND_WIND_SCALE_MASK;
+}
+
+#define CHM_TCP_RCV_WIND_SCALE_WORD 0u
+/* RCV_WIND_SCALE: CONST RcvWindScale. */
+#define CHM_TCP_RCV_WIND_SCALE_SHIFT 52u
+#define CHM_TCP_RCV_WIND_SCALE_WIDTH 4u
+#define CHM_TCP_RCV_WIND_SCALE_MASK 0x00F0000000000000ull
+static inline uint64_t chm_tcp_rcv_wind_scale(const uint64_t w[])
+{
+    return (w[0] & CHM_TCP_RCV_WIND_SCALE_MASK) >> CHM_TCP_RCV_WIND_SCALE_SHIFT;
+}
+static inline void chm_tcp_set_rcv_wind_scale(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~CHM_TCP_RCV_WIND_SCALE_MASK;
+    w[0] |= (v << CHM_TCP_RCV_WIND_SCALE_SHIFT) & CHM_TCP_RCV_WIND_SCALE_MASK;
+}
+
+#define CHM_TCP_REMOTE_MSS_WORD 1u
+/* REMOTE_MSS: CONST RemoteMss. */
+#define CHM_TCP_REMOTE_MSS_SHIFT 0u
+#define CHM_TCP_REMOTE_MSS_WIDTH 16u
+#define CHM_TCP_REMOTE_MSS_MASK 0x000000000000FFFFull
+static inline uint64_t chm_tcp_remote_mss(const uint64_t w[])
+{
+    return (w[1] & CHM_TCP_REMOTE_MSS_MASK) >> CHM_TCP_REMOTE_MSS_SHIFT;
+}
+static inline void chm_tcp_set_remote_mss(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_TCP_REMOTE_MSS_MASK;
+    w[1] |= (v << CHM_TCP_REMOTE_MSS_SHIFT) & CHM_TCP_REMOTE_MSS_MASK;
+}
+
+#define CHM_TCP_HASH_VALUE_WORD 1u
+/* HASH_VALUE: CONST HashValue. */
+#define CHM_TCP_HASH_VALUE_SHIFT 32u
+#define CHM_TCP_HASH_VALUE_WIDTH 32u
+#define CHM_TCP_HASH_VALUE_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_tcp_hash_value(const uint64_t w[])
+{
+    return (w[1] & CHM_TCP_HASH_VALUE_MASK) >> CHM_TCP_HASH_VALUE_SHIFT;
+}
+static inline void chm_tcp_set_hash_value(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~CHM_TCP_HASH_VALUE_MASK;
+    w[1] |= (v << CHM_TCP_HASH_VALUE_SHIFT) & CHM_TCP_HASH_VALUE_MASK;
+}
+
+#define CHM_TCP_CACHED_FLAGS_WORD 2u
+/* CACHED_FLAGS: CACHED Flags. */
+#define CHM_TCP_CACHED_FLAGS_SHIFT 0u
+#define CHM_TCP_CACHED_FLAGS_WIDTH 16u
+#define CHM_TCP_CACHED_FLAGS_MASK 0x000000000000FFFFull
+static inline uint64_t chm_tcp_cached_flags(const uint64_t w[])
+{
+    return (w[2] & CHM_TCP_CACHED_FLAGS_MASK) >> CHM_TCP_CACHED_FLAGS_SHIFT;
+}
+static inline void chm_tcp_set_cached_flags(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_TCP_CACHED_FLAGS_MASK;
+    w[2] |= (v << CHM_TCP_CACHED_FLAGS_SHIFT) & CHM_TCP_CACHED_FLAGS_MASK;
+}
+
+#define CHM_TCP_KA_PROBE_COUNT_WORD 2u
+/* KA_PROBE_COUNT: CACHED KaProbeCount. */
+#define CHM_TCP_KA_PROBE_COUNT_SHIFT 16u
+#define CHM_TCP_KA_PROBE_COUNT_WIDTH 8u
+#define CHM_TCP_KA_PROBE_COUNT_MASK 0x0000000000FF0000ull
+static inline uint64_t chm_tcp_ka_probe_count(const uint64_t w[])
+{
+    return (w[2] & CHM_TCP_KA_PROBE_COUNT_MASK) >> CHM_TCP_KA_PROBE_COUNT_SHIFT;
+}
+static inline void chm_tcp_set_ka_probe_count(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_TCP_KA_PROBE_COUNT_MASK;
+    w[2] |= (v << CHM_TCP_KA_PROBE_COUNT_SHIFT) & CHM_TCP_KA_PROBE_COUNT_MASK;
+}
+
+#define CHM_TCP_TTL_OR_HOP_LIMIT_WORD 2u
+/* TTL_OR_HOP_LIMIT: CACHED. */
+#define CHM_TCP_TTL_OR_HOP_LIMIT_SHIFT 24u
+#define CHM_TCP_TTL_OR_HOP_LIMIT_WIDTH 8u
+#define CHM_TCP_TTL_OR_HOP_LIMIT_MASK 0x00000000FF000000ull
+static inline uint64_t chm_tcp_ttl_or_hop_limit(const uint64_t w[])
+{
+    return (w[2] & CHM_TCP_TTL_OR_HOP_LIMIT_MASK) >> CHM_TCP_TTL_OR_HOP_LIMIT_SHIFT;
+}
+static inline void chm_tcp_set_ttl_or_hop_limit(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_TCP_TTL_OR_HOP_LIMIT_MASK;
+    w[2] |= (v << CHM_TCP_TTL_OR_HOP_LIMIT_SHIFT) & CHM_TCP_TTL_OR_HOP_LIMIT_MASK;
+}
+
+#define CHM_TCP_TOS_OR_TRAFFIC_CLASS_WORD 2u
+/* TOS_OR_TRAFFIC_CLASS: CACHED. */
+#define CHM_TCP_TOS_OR_TRAFFIC_CLASS_SHIFT 32u
+#define CHM_TCP_TOS_OR_TRAFFIC_CLASS_WIDTH 8u
+#define CHM_TCP_TOS_OR_TRAFFIC_CLASS_MASK 0x000000FF00000000ull
+static inline uint64_t chm_tcp_tos_or_traffic_class(const uint64_t w[])
+{
+    return (w[2] & CHM_TCP_TOS_OR_TRAFFIC_CLASS_MASK) >> CHM_TCP_TOS_OR_TRAFFIC_CLASS_SHIFT;
+}
+static inline void chm_tcp_set_tos_or_traffic_class(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_TCP_TOS_OR_TRAFFIC_CLASS_MASK;
+    w[2] |= (v << CHM_TCP_TOS_OR_TRAFFIC_CLASS_SHIFT) & CHM_TCP_TOS_OR_TRAFFIC_CLASS_MASK;
+}
+
+#define CHM_TCP_USER_PRIORITY_WORD 2u
+/* USER_PRIORITY: CACHED UserPriority. */
+#define CHM_TCP_USER_PRIORITY_SHIFT 40u
+#define CHM_TCP_USER_PRIORITY_WIDTH 3u
+#define CHM_TCP_USER_PRIORITY_MASK 0x0000070000000000ull
+static inline uint64_t chm_tcp_user_priority(const uint64_t w[])
+{
+    return (w[2] & CHM_TCP_USER_PRIORITY_MASK) >> CHM_TCP_USER_PRIORITY_SHIFT;
+}
+static inline void chm_tcp_set_user_priority(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_TCP_USER_PRIORITY_MASK;
+    w[2] |= (v << CHM_TCP_USER_PRIORITY_SHIFT) & CHM_TCP_USER_PRIORITY_MASK;
+}
+
+#define CHM_TCP_FLOW_LABEL_WORD 2u
+/* FLOW_LABEL: CACHED FlowLabel. */
+#define CHM_TCP_FLOW_LABEL_SHIFT 44u
+#define CHM_TCP_FLOW_LABEL_WIDTH 20u
+#define CHM_TCP_FLOW_LABEL_MASK 0xFFFFF00000000000ull
+static inline uint64_t chm_tcp_flow_label(const uint64_t w[])
+{
+    return (w[2] & CHM_TCP_FLOW_LABEL_MASK) >> CHM_TCP_FLOW_LABEL_SHIFT;
+}
+static inline void chm_tcp_set_flow_label(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~CHM_TCP_FLOW_LABEL_MASK;
+    w[2] |= (v << CHM_TCP_FLOW_LABEL_SHIFT) & CHM_TCP_FLOW_LABEL_MASK;
+}
+
+#define CHM_TCP_INITIAL_RCV_WND_WORD 3u
+/* INITIAL_RCV_WND: CACHED. */
+#define CHM_TCP_INITIAL_RCV_WND_SHIFT 0u
+#define CHM_TCP_INITIAL_RCV_WND_WIDTH 32u
+#define CHM_TCP_INITIAL_RCV_WND_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_tcp_initial_rcv_wnd(const uint64_t w[])
+{
+    return (w[3] & CHM_TCP_INITIAL_RCV_WND_MASK) >> CHM_TCP_INITIAL_RCV_WND_SHIFT;
+}
+static inline void chm_tcp_set_initial_rcv_wnd(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_TCP_INITIAL_RCV_WND_MASK;
+    w[3] |= (v << CHM_TCP_INITIAL_RCV_WND_SHIFT) & CHM_TCP_INITIAL_RCV_WND_MASK;
+}
+
+#define CHM_TCP_RCV_INDICATION_SIZE_WORD 3u
+/* RCV_INDICATION_SIZE: CACHED. */
+#define CHM_TCP_RCV_INDICATION_SIZE_SHIFT 32u
+#define CHM_TCP_RCV_INDICATION_SIZE_WIDTH 32u
+#define CHM_TCP_RCV_INDICATION_SIZE_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_tcp_rcv_indication_size(const uint64_t w[])
+{
+    return (w[3] & CHM_TCP_RCV_INDICATION_SIZE_MASK) >> CHM_TCP_RCV_INDICATION_SIZE_SHIFT;
+}
+static inline void chm_tcp_set_rcv_indication_size(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~CHM_TCP_RCV_INDICATION_SIZE_MASK;
+    w[3] |= (v << CHM_TCP_RCV_INDICATION_SIZE_SHIFT) & CHM_TCP_RCV_INDICATION_SIZE_MASK;
+}
+
+#define CHM_TCP_KA_TIMEOUT_WORD 4u
+/* KA_TIMEOUT: CACHED, ticks. */
+#define CHM_TCP_KA_TIMEOUT_SHIFT 0u
+#define CHM_TCP_KA_TIMEOUT_WIDTH 32u
+#define CHM_TCP_KA_TIMEOUT_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_tcp_ka_timeout(const uint64_t w[])
+{
+    return (w[4] & CHM_TCP_KA_TIMEOUT_MASK) >> CHM_TCP_KA_TIMEOUT_SHIFT;
+}
+static inline void chm_tcp_set_ka_timeout(uint64_t w[], uint64_t v)
+{
+    w[4] &= ~CHM_TCP_KA_TIMEOUT_MASK;
+    w[4] |= (v << CHM_TCP_KA_TIMEOUT_SHIFT) & CHM_TCP_KA_TIMEOUT_MASK;
+}
+
+#define CHM_TCP_KA_INTERVAL_WORD 4u
+/* KA_INTERVAL: CACHED, ticks. */
+#define CHM_TCP_KA_INTERVAL_SHIFT 32u
+#define CHM_TCP_KA_INTERVAL_WIDTH 32u
+#define CHM_TCP_KA_INTERVAL_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_tcp_ka_interval(const uint64_t w[])
+{
+    return (w[4] & CHM_TCP_KA_INTERVAL_MASK) >> CHM_TCP_KA_INTERVAL_SHIFT;
+}
+static inline void chm_tcp_set_ka_interval(uint64_t w[], uint64_t v)
+{
+    w[4] &= ~CHM_TCP_KA_INTERVAL_MASK;
+    w[4] |= (v << CHM_TCP_KA_INTERVAL_SHIFT) & CHM_TCP_KA_INTERVAL_MASK;
+}
+
+#define CHM_TCP_MAX_RT_WORD 5u
+/* MAX_RT: CACHED, ticks. */
+#define CHM_TCP_MAX_RT_SHIFT 0u
+#define CHM_TCP_MAX_RT_WIDTH 32u
+#define CHM_TCP_MAX_RT_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_tcp_max_rt(const uint64_t w[])
+{
+    return (w[5] & CHM_TCP_MAX_RT_MASK) >> CHM_TCP_MAX_RT_SHIFT;
+}
+static inline void chm_tcp_set_max_rt(uint64_t w[], uint64_t v)
+{
+    w[5] &= ~CHM_TCP_MAX_RT_MASK;
+    w[5] |= (v << CHM_TCP_MAX_RT_SHIFT) & CHM_TCP_MAX_RT_MASK;
+}
+
+#define CHM_TCP_STATE_WORD 5u
+/* STATE: DELEGATED State, TCP_OFFLOAD_CONNECTION_STATE. */
+#define CHM_TCP_STATE_SHIFT 32u
+#define CHM_TCP_STATE_WIDTH 8u
+#define CHM_TCP_STATE_MASK 0x000000FF00000000ull
+static inline uint64_t chm_tcp_state(const uint64_t w[])
+{
+    return (w[5] & CHM_TCP_STATE_MASK) >> CHM_TCP_STATE_SHIFT;
+}
+static inline void chm_tcp_set_state(uint64_t w[], uint64_t v)
+{
+    w[5] &= ~CHM_TCP_STATE_MASK;
+    w[5] |= (v << CHM_TCP_STATE_SHIFT) & CHM_TCP_STATE_MASK;
+}
+
+#define CHM_TCP_RCV_NXT_WORD 6u
+/* RCV_NXT: DELEGATED. */
+#define CHM_TCP_RCV_NXT_SHIFT 0u
+#define CHM_TCP_RCV_NXT_WIDTH 32u
+#define CHM_TCP_RCV_NXT_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_tcp_rcv_nxt(const uint64_t w[])
+{
+    return (w[6] & CHM_TCP_RCV_NXT_MASK) >> CHM_TCP_RCV_NXT_SHIFT;
+}
+static inline void chm_tcp_set_rcv_nxt(uint64_t w[], uint64_t v)
+{
+    w[6] &= ~CHM_TCP_RCV_NXT_MASK;
+    w[6] |= (v << CHM_TCP_RCV_NXT_SHIFT) & CHM_TCP_RCV_NXT_MASK;
+}
+
+#define CHM_TCP_RCV_WND_WORD 6u
+/* RCV_WND: DELEGATED. */
+#define CHM_TCP_RCV_WND_SHIFT 32u
+#define CHM_TCP_RCV_WND_WIDTH 32u
+#define CHM_TCP_RCV_WND_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_tcp_rcv_wnd(const uint64_t w[])
+{
+    return (w[6] & CHM_TCP_RCV_WND_MASK) >> CHM_TCP_RCV_WND_SHIFT;
+}
+static inline void chm_tcp_set_rcv_wnd(uint64_t w[], uint64_t v)
+{
+    w[6] &= ~CHM_TCP_RCV_WND_MASK;
+    w[6] |= (v << CHM_TCP_RCV_WND_SHIFT) & CHM_TCP_RCV_WND_MASK;
+}
+
+#define CHM_TCP_SND_UNA_WORD 7u
+/* SND_UNA: DELEGATED. */
+#define CHM_TCP_SND_UNA_SHIFT 0u
+#define CHM_TCP_SND_UNA_WIDTH 32u
+#define CHM_TCP_SND_UNA_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_tcp_snd_una(const uint64_t w[])
+{
+    return (w[7] & CHM_TCP_SND_UNA_MASK) >> CHM_TCP_SND_UNA_SHIFT;
+}
+static inline void chm_tcp_set_snd_una(uint64_t w[], uint64_t v)
+{
+    w[7] &= ~CHM_TCP_SND_UNA_MASK;
+    w[7] |= (v << CHM_TCP_SND_UNA_SHIFT) & CHM_TCP_SND_UNA_MASK;
+}
+
+#define CHM_TCP_SND_NXT_WORD 7u
+/* SND_NXT: DELEGATED. */
+#define CHM_TCP_SND_NXT_SHIFT 32u
+#define CHM_TCP_SND_NXT_WIDTH 32u
+#define CHM_TCP_SND_NXT_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_tcp_snd_nxt(const uint64_t w[])
+{
+    return (w[7] & CHM_TCP_SND_NXT_MASK) >> CHM_TCP_SND_NXT_SHIFT;
+}
+static inline void chm_tcp_set_snd_nxt(uint64_t w[], uint64_t v)
+{
+    w[7] &= ~CHM_TCP_SND_NXT_MASK;
+    w[7] |= (v << CHM_TCP_SND_NXT_SHIFT) & CHM_TCP_SND_NXT_MASK;
+}
+
+#define CHM_TCP_SND_MAX_WORD 8u
+/* SND_MAX: DELEGATED. */
+#define CHM_TCP_SND_MAX_SHIFT 0u
+#define CHM_TCP_SND_MAX_WIDTH 32u
+#define CHM_TCP_SND_MAX_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_tcp_snd_max(const uint64_t w[])
+{
+    return (w[8] & CHM_TCP_SND_MAX_MASK) >> CHM_TCP_SND_MAX_SHIFT;
+}
+static inline void chm_tcp_set_snd_max(uint64_t w[], uint64_t v)
+{
+    w[8] &= ~CHM_TCP_SND_MAX_MASK;
+    w[8] |= (v << CHM_TCP_SND_MAX_SHIFT) & CHM_TCP_SND_MAX_MASK;
+}
+
+#define CHM_TCP_SND_WND_WORD 8u
+/* SND_WND: DELEGATED, bytes. */
+#define CHM_TCP_SND_WND_SHIFT 32u
+#define CHM_TCP_SND_WND_WIDTH 32u
+#define CHM_TCP_SND_WND_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_tcp_snd_wnd(const uint64_t w[])
+{
+    return (w[8] & CHM_TCP_SND_WND_MASK) >> CHM_TCP_SND_WND_SHIFT;
+}
+static inline void chm_tcp_set_snd_wnd(uint64_t w[], uint64_t v)
+{
+    w[8] &= ~CHM_TCP_SND_WND_MASK;
+    w[8] |= (v << CHM_TCP_SND_WND_SHIFT) & CHM_TCP_SND_WND_MASK;
+}
+
+#define CHM_TCP_MAX_SND_WND_WORD 9u
+/* MAX_SND_WND: DELEGATED. */
+#define CHM_TCP_MAX_SND_WND_SHIFT 0u
+#define CHM_TCP_MAX_SND_WND_WIDTH 32u
+#define CHM_TCP_MAX_SND_WND_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_tcp_max_snd_wnd(const uint64_t w[])
+{
+    return (w[9] & CHM_TCP_MAX_SND_WND_MASK) >> CHM_TCP_MAX_SND_WND_SHIFT;
+}
+static inline void chm_tcp_set_max_snd_wnd(uint64_t w[], uint64_t v)
+{
+    w[9] &= ~CHM_TCP_MAX_SND_WND_MASK;
+    w[9] |= (v << CHM_TCP_MAX_SND_WND_SHIFT) & CHM_TCP_MAX_SND_WND_MASK;
+}
+
+#define CHM_TCP_SEND_WL1_WORD 9u
+/* SEND_WL1: DELEGATED. */
+#define CHM_TCP_SEND_WL1_SHIFT 32u
+#define CHM_TCP_SEND_WL1_WIDTH 32u
+#define CHM_TCP_SEND_WL1_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_tcp_send_wl1(const uint64_t w[])
+{
+    return (w[9] & CHM_TCP_SEND_WL1_MASK) >> CHM_TCP_SEND_WL1_SHIFT;
+}
+static inline void chm_tcp_set_send_wl1(uint64_t w[], uint64_t v)
+{
+    w[9] &= ~CHM_TCP_SEND_WL1_MASK;
+    w[9] |= (v << CHM_TCP_SEND_WL1_SHIFT) & CHM_TCP_SEND_WL1_MASK;
+}
+
+#define CHM_TCP_CWND_WORD 10u
+/* CWND: DELEGATED CWnd. */
+#define CHM_TCP_CWND_SHIFT 0u
+#define CHM_TCP_CWND_WIDTH 32u
+#define CHM_TCP_CWND_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_tcp_cwnd(const uint64_t w[])
+{
+    return (w[10] & CHM_TCP_CWND_MASK) >> CHM_TCP_CWND_SHIFT;
+}
+static inline void chm_tcp_set_cwnd(uint64_t w[], uint64_t v)
+{
+    w[10] &= ~CHM_TCP_CWND_MASK;
+    w[10] |= (v << CHM_TCP_CWND_SHIFT) & CHM_TCP_CWND_MASK;
+}
+
+#define CHM_TCP_SS_THRESH_WORD 10u
+/* SS_THRESH: DELEGATED. */
+#define CHM_TCP_SS_THRESH_SHIFT 32u
+#define CHM_TCP_SS_THRESH_WIDTH 32u
+#define CHM_TCP_SS_THRESH_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_tcp_ss_thresh(const uint64_t w[])
+{
+    return (w[10] & CHM_TCP_SS_THRESH_MASK) >> CHM_TCP_SS_THRESH_SHIFT;
+}
+static inline void chm_tcp_set_ss_thresh(uint64_t w[], uint64_t v)
+{
+    w[10] &= ~CHM_TCP_SS_THRESH_MASK;
+    w[10] |= (v << CHM_TCP_SS_THRESH_SHIFT) & CHM_TCP_SS_THRESH_MASK;
+}
+
+#define CHM_TCP_SRTT_WORD 11u
+/* SRTT: DELEGATED SRtt, ticks times 8. */
+#define CHM_TCP_SRTT_SHIFT 0u
+#define CHM_TCP_SRTT_WIDTH 16u
+#define CHM_TCP_SRTT_MASK 0x000000000000FFFFull
+static inline uint64_t chm_tcp_srtt(const uint64_t w[])
+{
+    return (w[11] & CHM_TCP_SRTT_MASK) >> CHM_TCP_SRTT_SHIFT;
+}
+static inline void chm_tcp_set_srtt(uint64_t w[], uint64_t v)
+{
+    w[11] &= ~CHM_TCP_SRTT_MASK;
+    w[11] |= (v << CHM_TCP_SRTT_SHIFT) & CHM_TCP_SRTT_MASK;
+}
+
+#define CHM_TCP_RTT_VAR_WORD 11u
+/* RTT_VAR: DELEGATED, ticks times 4. */
+#define CHM_TCP_RTT_VAR_SHIFT 16u
+#define CHM_TCP_RTT_VAR_WIDTH 16u
+#define CHM_TCP_RTT_VAR_MASK 0x00000000FFFF0000ull
+static inline uint64_t chm_tcp_rtt_var(const uint64_t w[])
+{
+    return (w[11] & CHM_TCP_RTT_VAR_MASK) >> CHM_TCP_RTT_VAR_SHIFT;
+}
+static inline void chm_tcp_set_rtt_var(uint64_t w[], uint64_t v)
+{
+    w[11] &= ~CHM_TCP_RTT_VAR_MASK;
+    w[11] |= (v << CHM_TCP_RTT_VAR_SHIFT) & CHM_TCP_RTT_VAR_MASK;
+}
+
+#define CHM_TCP_TS_RECENT_WORD 11u
+/* TS_RECENT: DELEGATED. */
+#define CHM_TCP_TS_RECENT_SHIFT 32u
+#define CHM_TCP_TS_RECENT_WIDTH 32u
+#define CHM_TCP_TS_RECENT_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_tcp_ts_recent(const uint64_t w[])
+{
+    return (w[11] & CHM_TCP_TS_RECENT_MASK) >> CHM_TCP_TS_RECENT_SHIFT;
+}
+static inline void chm_tcp_set_ts_recent(uint64_t w[], uint64_t v)
+{
+    w[11] &= ~CHM_TCP_TS_RECENT_MASK;
+    w[11] |= (v << CHM_TCP_TS_RECENT_SHIFT) & CHM_TCP_TS_RECENT_MASK;
+}
+
+#define CHM_TCP_TS_RECENT_AGE_WORD 12u
+/* TS_RECENT_AGE: DELEGATED. */
+#define CHM_TCP_TS_RECENT_AGE_SHIFT 0u
+#define CHM_TCP_TS_RECENT_AGE_WIDTH 32u
+#define CHM_TCP_TS_RECENT_AGE_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_tcp_ts_recent_age(const uint64_t w[])
+{
+    return (w[12] & CHM_TCP_TS_RECENT_AGE_MASK) >> CHM_TCP_TS_RECENT_AGE_SHIFT;
+}
+static inline void chm_tcp_set_ts_recent_age(uint64_t w[], uint64_t v)
+{
+    w[12] &= ~CHM_TCP_TS_RECENT_AGE_MASK;
+    w[12] |= (v << CHM_TCP_TS_RECENT_AGE_SHIFT) & CHM_TCP_TS_RECENT_AGE_MASK;
+}
+
+#define CHM_TCP_TS_TIME_WORD 12u
+/* TS_TIME: DELEGATED. */
+#define CHM_TCP_TS_TIME_SHIFT 32u
+#define CHM_TCP_TS_TIME_WIDTH 32u
+#define CHM_TCP_TS_TIME_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_tcp_ts_time(const uint64_t w[])
+{
+    return (w[12] & CHM_TCP_TS_TIME_MASK) >> CHM_TCP_TS_TIME_SHIFT;
+}
+static inline void chm_tcp_set_ts_time(uint64_t w[], uint64_t v)
+{
+    w[12] &= ~CHM_TCP_TS_TIME_MASK;
+    w[12] |= (v << CHM_TCP_TS_TIME_SHIFT) & CHM_TCP_TS_TIME_MASK;
+}
+
+#define CHM_TCP_TOTAL_RT_WORD 13u
+/* TOTAL_RT: DELEGATED TotalRT, ticks. */
+#define CHM_TCP_TOTAL_RT_SHIFT 0u
+#define CHM_TCP_TOTAL_RT_WIDTH 32u
+#define CHM_TCP_TOTAL_RT_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_tcp_total_rt(const uint64_t w[])
+{
+    return (w[13] & CHM_TCP_TOTAL_RT_MASK) >> CHM_TCP_TOTAL_RT_SHIFT;
+}
+static inline void chm_tcp_set_total_rt(uint64_t w[], uint64_t v)
+{
+    w[13] &= ~CHM_TCP_TOTAL_RT_MASK;
+    w[13] |= (v << CHM_TCP_TOTAL_RT_SHIFT) & CHM_TCP_TOTAL_RT_MASK;
+}
+
+#define CHM_TCP_DUP_ACK_COUNT_WORD 13u
+/* DUP_ACK_COUNT: DELEGATED. */
+#define CHM_TCP_DUP_ACK_COUNT_SHIFT 32u
+#define CHM_TCP_DUP_ACK_COUNT_WIDTH 8u
+#define CHM_TCP_DUP_ACK_COUNT_MASK 0x000000FF00000000ull
+static inline uint64_t chm_tcp_dup_ack_count(const uint64_t w[])
+{
+    return (w[13] & CHM_TCP_DUP_ACK_COUNT_MASK) >> CHM_TCP_DUP_ACK_COUNT_SHIFT;
+}
+static inline void chm_tcp_set_dup_ack_count(uint64_t w[], uint64_t v)
+{
+    w[13] &= ~CHM_TCP_DUP_ACK_COUNT_MASK;
+    w[13] |= (v << CHM_TCP_DUP_ACK_COUNT_SHIFT) & CHM_TCP_DUP_ACK_COUNT_MASK;
+}
+
+#define CHM_TCP_SND_WND_PROBE_COUNT_WORD 13u
+/* SND_WND_PROBE_COUNT: DELEGATED. */
+#define CHM_TCP_SND_WND_PROBE_COUNT_SHIFT 40u
+#define CHM_TCP_SND_WND_PROBE_COUNT_WIDTH 8u
+#define CHM_TCP_SND_WND_PROBE_COUNT_MASK 0x0000FF0000000000ull
+static inline uint64_t chm_tcp_snd_wnd_probe_count(const uint64_t w[])
+{
+    return (w[13] & CHM_TCP_SND_WND_PROBE_COUNT_MASK) >> CHM_TCP_SND_WND_PROBE_COUNT_SHIFT;
+}
+static inline void chm_tcp_set_snd_wnd_probe_count(uint64_t w[], uint64_t v)
+{
+    w[13] &= ~CHM_TCP_SND_WND_PROBE_COUNT_MASK;
+    w[13] |= (v << CHM_TCP_SND_WND_PROBE_COUNT_SHIFT) & CHM_TCP_SND_WND_PROBE_COUNT_MASK;
+}
+
+#define CHM_TCP_KEEP_ALIVE_PROBE_COUNT_WORD 13u
+/* KEEP_ALIVE_PROBE_COUNT: DELEGATED KeepAlive.ProbeCount. */
+#define CHM_TCP_KEEP_ALIVE_PROBE_COUNT_SHIFT 48u
+#define CHM_TCP_KEEP_ALIVE_PROBE_COUNT_WIDTH 8u
+#define CHM_TCP_KEEP_ALIVE_PROBE_COUNT_MASK 0x00FF000000000000ull
+static inline uint64_t chm_tcp_keep_alive_probe_count(const uint64_t w[])
+{
+    return (w[13] & CHM_TCP_KEEP_ALIVE_PROBE_COUNT_MASK) >> CHM_TCP_KEEP_ALIVE_PROBE_COUNT_SHIFT;
+}
+static inline void chm_tcp_set_keep_alive_probe_count(uint64_t w[], uint64_t v)
+{
+    w[13] &= ~CHM_TCP_KEEP_ALIVE_PROBE_COUNT_MASK;
+    w[13] |= (v << CHM_TCP_KEEP_ALIVE_PROBE_COUNT_SHIFT) & CHM_TCP_KEEP_ALIVE_PROBE_COUNT_MASK;
+}
+
+#define CHM_TCP_RETRANSMIT_COUNT_WORD 13u
+/* RETRANSMIT_COUNT: DELEGATED Retransmit.Count. */
+#define CHM_TCP_RETRANSMIT_COUNT_SHIFT 56u
+#define CHM_TCP_RETRANSMIT_COUNT_WIDTH 8u
+#define CHM_TCP_RETRANSMIT_COUNT_MASK 0xFF00000000000000ull
+static inline uint64_t chm_tcp_retransmit_count(const uint64_t w[])
+{
+    return (w[13] & CHM_TCP_RETRANSMIT_COUNT_MASK) >> CHM_TCP_RETRANSMIT_COUNT_SHIFT;
+}
+static inline void chm_tcp_set_retransmit_count(uint64_t w[], uint64_t v)
+{
+    w[13] &= ~CHM_TCP_RETRANSMIT_COUNT_MASK;
+    w[13] |= (v << CHM_TCP_RETRANSMIT_COUNT_SHIFT) & CHM_TCP_RETRANSMIT_COUNT_MASK;
+}
+
+#define CHM_TCP_KEEP_ALIVE_TIMEOUT_DELTA_WORD 14u
+/* KEEP_ALIVE_TIMEOUT_DELTA: DELEGATED, ticks; 2^32-1: not running. */
+#define CHM_TCP_KEEP_ALIVE_TIMEOUT_DELTA_SHIFT 0u
+#define CHM_TCP_KEEP_ALIVE_TIMEOUT_DELTA_WIDTH 32u
+#define CHM_TCP_KEEP_ALIVE_TIMEOUT_DELTA_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_tcp_keep_alive_timeout_delta(const uint64_t w[])
+{
+    return (w[14] & CHM_TCP_KEEP_ALIVE_TIMEOUT_DELTA_MASK) >> CHM_TCP_KEEP_ALIVE_TIMEOUT_DELTA_SHIFT;
+}
+static inline void chm_tcp_set_keep_alive_timeout_delta(uint64_t w[], uint64_t v)
+{
+    w[14] &= ~CHM_TCP_KEEP_ALIVE_TIMEOUT_DELTA_MASK;
+    w[14] |= (v << CHM_TCP_KEEP_ALIVE_TIMEOUT_DELTA_SHIFT) & CHM_TCP_KEEP_ALIVE_TIMEOUT_DELTA_MASK;
+}
+
+#define CHM_TCP_RETRANSMIT_TIMEOUT_DELTA_WORD 14u
+/* RETRANSMIT_TIMEOUT_DELTA: DELEGATED, ticks; 2^32-1: not running. */
+#define CHM_TCP_RETRANSMIT_TIMEOUT_DELTA_SHIFT 32u
+#define CHM_TCP_RETRANSMIT_TIMEOUT_DELTA_WIDTH 32u
+#define CHM_TCP_RETRANSMIT_TIMEOUT_DELTA_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_tcp_retransmit_timeout_delta(const uint64_t w[])
+{
+    return (w[14] & CHM_TCP_RETRANSMIT_TIMEOUT_DELTA_MASK) >> CHM_TCP_RETRANSMIT_TIMEOUT_DELTA_SHIFT;
+}
+static inline void chm_tcp_set_retransmit_timeout_delta(uint64_t w[], uint64_t v)
+{
+    w[14] &= ~CHM_TCP_RETRANSMIT_TIMEOUT_DELTA_MASK;
+    w[14] |= (v << CHM_TCP_RETRANSMIT_TIMEOUT_DELTA_SHIFT) & CHM_TCP_RETRANSMIT_TIMEOUT_DELTA_MASK;
+}
+
+#define CHM_TCP_SEND_BACKLOG_SIZE_WORD 15u
+/* SEND_BACKLOG_SIZE: DELEGATED; bytes from SndUna on: of CREATE and TERMINATE what the send list holds. */
+#define CHM_TCP_SEND_BACKLOG_SIZE_SHIFT 0u
+#define CHM_TCP_SEND_BACKLOG_SIZE_WIDTH 32u
+#define CHM_TCP_SEND_BACKLOG_SIZE_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_tcp_send_backlog_size(const uint64_t w[])
+{
+    return (w[15] & CHM_TCP_SEND_BACKLOG_SIZE_MASK) >> CHM_TCP_SEND_BACKLOG_SIZE_SHIFT;
+}
+static inline void chm_tcp_set_send_backlog_size(uint64_t w[], uint64_t v)
+{
+    w[15] &= ~CHM_TCP_SEND_BACKLOG_SIZE_MASK;
+    w[15] |= (v << CHM_TCP_SEND_BACKLOG_SIZE_SHIFT) & CHM_TCP_SEND_BACKLOG_SIZE_MASK;
+}
+
+#define CHM_TCP_RECEIVE_BACKLOG_SIZE_WORD 15u
+/* RECEIVE_BACKLOG_SIZE: DELEGATED; bytes left of RcvNxt that the host holds and has not consumed. */
+#define CHM_TCP_RECEIVE_BACKLOG_SIZE_SHIFT 32u
+#define CHM_TCP_RECEIVE_BACKLOG_SIZE_WIDTH 32u
+#define CHM_TCP_RECEIVE_BACKLOG_SIZE_MASK 0xFFFFFFFF00000000ull
+static inline uint64_t chm_tcp_receive_backlog_size(const uint64_t w[])
+{
+    return (w[15] & CHM_TCP_RECEIVE_BACKLOG_SIZE_MASK) >> CHM_TCP_RECEIVE_BACKLOG_SIZE_SHIFT;
+}
+static inline void chm_tcp_set_receive_backlog_size(uint64_t w[], uint64_t v)
+{
+    w[15] &= ~CHM_TCP_RECEIVE_BACKLOG_SIZE_MASK;
+    w[15] |= (v << CHM_TCP_RECEIVE_BACKLOG_SIZE_SHIFT) & CHM_TCP_RECEIVE_BACKLOG_SIZE_MASK;
+}
+
+#define CHM_TCP_D_WND_WORD 16u
+/* D_WND: DELEGATED DWnd. */
+#define CHM_TCP_D_WND_SHIFT 0u
+#define CHM_TCP_D_WND_WIDTH 32u
+#define CHM_TCP_D_WND_MASK 0x00000000FFFFFFFFull
+static inline uint64_t chm_tcp_d_wnd(const uint64_t w[])
+{
+    return (w[16] & CHM_TCP_D_WND_MASK) >> CHM_TCP_D_WND_SHIFT;
+}
+static inline void chm_tcp_set_d_wnd(uint64_t w[], uint64_t v)
+{
+    w[16] &= ~CHM_TCP_D_WND_MASK;
+    w[16] |= (v << CHM_TCP_D_WND_SHIFT) & CHM_TCP_D_WND_MASK;
+}
+
+#define CHM_TCP_RESERVED_1_WORD 17u
+/* RESERVED_1: 0. */
+#define CHM_TCP_RESERVED_1_SHIFT 0u
+#define CHM_TCP_RESERVED_1_WIDTH 64u
+#define CHM_TCP_RESERVED_1_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_tcp_reserved_1(const uint64_t w[])
+{
+    return (w[17] & CHM_TCP_RESERVED_1_MASK) >> CHM_TCP_RESERVED_1_SHIFT;
+}
+static inline void chm_tcp_set_reserved_1(uint64_t w[], uint64_t v)
+{
+    w[17] &= ~CHM_TCP_RESERVED_1_MASK;
+    w[17] |= (v << CHM_TCP_RESERVED_1_SHIFT) & CHM_TCP_RESERVED_1_MASK;
+}
+
+#define CHM_TCP_RESERVED_2_WORD 18u
+/* RESERVED_2: 0. */
+#define CHM_TCP_RESERVED_2_SHIFT 0u
+#define CHM_TCP_RESERVED_2_WIDTH 64u
+#define CHM_TCP_RESERVED_2_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_tcp_reserved_2(const uint64_t w[])
+{
+    return (w[18] & CHM_TCP_RESERVED_2_MASK) >> CHM_TCP_RESERVED_2_SHIFT;
+}
+static inline void chm_tcp_set_reserved_2(uint64_t w[], uint64_t v)
+{
+    w[18] &= ~CHM_TCP_RESERVED_2_MASK;
+    w[18] |= (v << CHM_TCP_RESERVED_2_SHIFT) & CHM_TCP_RESERVED_2_MASK;
+}
+
+#define CHM_TCP_RESERVED_3_WORD 19u
+/* RESERVED_3: 0. */
+#define CHM_TCP_RESERVED_3_SHIFT 0u
+#define CHM_TCP_RESERVED_3_WIDTH 64u
+#define CHM_TCP_RESERVED_3_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t chm_tcp_reserved_3(const uint64_t w[])
+{
+    return (w[19] & CHM_TCP_RESERVED_3_MASK) >> CHM_TCP_RESERVED_3_SHIFT;
+}
+static inline void chm_tcp_set_reserved_3(uint64_t w[], uint64_t v)
+{
+    w[19] &= ~CHM_TCP_RESERVED_3_MASK;
+    w[19] |= (v << CHM_TCP_RESERVED_3_SHIFT) & CHM_TCP_RESERVED_3_MASK;
+}
+
 #endif

@@ -21,6 +21,10 @@ enum block_type {
     BLOCK_TYPE_STATISTIC = 7,
     /* One entry a queue pair. */
     BLOCK_TYPE_QUEUE = 8,
+    /* TCP chimney: admin ring, limits, parameters, statistics. */
+    BLOCK_TYPE_CHIMNEY = 9,
+    /* TCP chimney: submission ring and receive pool, one entry a queue pair. */
+    BLOCK_TYPE_CHIMNEY_QUEUE = 10,
 };
 
 enum test_op {
@@ -66,6 +70,13 @@ enum ring_error {
     RING_ERROR_NO_CQ = 8,
 };
 
+enum chm_congestion {
+    /* RFC 6582. */
+    CHM_CONGESTION_NEWRENO = 0,
+    /* RFC 9438. */
+    CHM_CONGESTION_CUBIC = 1,
+};
+
 enum desc_type {
     /* Bytes of a frame. */
     DESC_TYPE_DATA = 1,
@@ -108,6 +119,22 @@ enum completion_type {
     COMPLETION_TYPE_RX = 1,
     /* Transmit descriptors were used. */
     COMPLETION_TYPE_TX = 2,
+    /* Chimney: an admin command ended. */
+    COMPLETION_TYPE_CHM_ADMIN = 3,
+    /* Chimney: sends are acknowledged, or were refused. */
+    COMPLETION_TYPE_CHM_SEND = 4,
+    /* Chimney: a receive is the driver's again. */
+    COMPLETION_TYPE_CHM_RECEIVE = 5,
+    /* Chimney: a disconnect is done. */
+    COMPLETION_TYPE_CHM_DISCONNECT = 6,
+    /* Chimney: a forwarded segment was processed. */
+    COMPLETION_TYPE_CHM_FORWARD = 7,
+    /* Chimney: data in a buffer of the receive pool. */
+    COMPLETION_TYPE_CHM_DATA = 8,
+    /* Chimney: something happened to an object. */
+    COMPLETION_TYPE_CHM_EVENT = 9,
+    /* Chimney: connections change their completion ring here. */
+    COMPLETION_TYPE_CHM_FENCE = 10,
 };
 
 enum tx_status {
@@ -123,6 +150,133 @@ enum tx_status {
     TX_STATUS_DMA = 4,
     /* The link is down. */
     TX_STATUS_LINK = 5,
+};
+
+enum chm_op {
+    /* Initiate: a new object from the image at IN_ADDR. */
+    CHM_OP_CREATE = 1,
+    /* The CACHED fields of the image at IN_ADDR; of a path also its neighbour, PARENT, when not 0. */
+    CHM_OP_UPDATE = 2,
+    /* The image, written to OUT_ADDR. */
+    CHM_OP_QUERY = 3,
+    /* Nothing is sent any more on the object and its dependents. */
+    CHM_OP_INVALIDATE = 4,
+    /* The image, written to OUT_ADDR; the object ends. */
+    CHM_OP_TERMINATE = 5,
+};
+
+enum chm_object {
+    /* NEIGHBOR_OFFLOAD_STATE. */
+    CHM_OBJECT_NEIGHBOUR = 1,
+    /* PATH_OFFLOAD_STATE. */
+    CHM_OBJECT_PATH = 2,
+    /* TCP_OFFLOAD_STATE. */
+    CHM_OBJECT_TCP = 3,
+};
+
+enum chm_submission_op {
+    /* A piece of a send. */
+    CHM_SUBMISSION_OP_SEND = 1,
+    /* A piece of a receive. */
+    CHM_SUBMISSION_OP_RECEIVE = 2,
+    /* LEN bytes that were given to the pool are consumed. */
+    CHM_SUBMISSION_OP_CREDIT = 3,
+    /* A piece of a graceful disconnect with data, its end, or an abortive one. */
+    CHM_SUBMISSION_OP_DISCONNECT = 4,
+    /* A TCP segment, from the TCP header on, that the host received. */
+    CHM_SUBMISSION_OP_FORWARD = 5,
+};
+
+enum chm_status {
+    /* Done. */
+    CHM_STATUS_OK = 0,
+    /* Unknown operation or object, or reserved bits. */
+    CHM_STATUS_BAD_COMMAND = 1,
+    /* HANDLE names no live object of the kind. */
+    CHM_STATUS_BAD_HANDLE = 2,
+    /* PARENT names no live object of the kind that this one hangs on, or an invalidated one. */
+    CHM_STATUS_BAD_PARENT = 3,
+    /* IN_LEN, OUT_LEN or LEN is not what the operation needs. */
+    CHM_STATUS_BAD_LENGTH = 4,
+    /* A connection in this state cannot be offloaded. */
+    CHM_STATUS_BAD_STATE = 5,
+    /* A field of the image contradicts another, or its bounds. */
+    CHM_STATUS_BAD_VALUE = 6,
+    /* Memory could not be read or written. */
+    CHM_STATUS_DMA = 7,
+    /* No connection is free. */
+    CHM_STATUS_TCP_ENTRIES = 8,
+    /* No path is free. */
+    CHM_STATUS_PATH_ENTRIES = 9,
+    /* No neighbour is free. */
+    CHM_STATUS_NEIGHBOUR_ENTRIES = 10,
+    /* No VLAN id is free. */
+    CHM_STATUS_VLAN_ENTRIES = 11,
+    /* No work entry is free for its send data. */
+    CHM_STATUS_XMIT_BUFFER = 12,
+    /* No work entry, block or node is free for receiving. */
+    CHM_STATUS_RCV_BUFFER = 13,
+    /* InitialRcvWnd or RcvWnd is above CHM_MAX_WINDOW. */
+    CHM_STATUS_RCV_WINDOW = 14,
+    /* PathMtu is above CHM_MAX_MTU. */
+    CHM_STATUS_PATH_MTU = 15,
+    /* A connection with these addresses, ports and VLAN is offloaded already. */
+    CHM_STATUS_DUPLICATE = 16,
+    /* Objects hang on this one. */
+    CHM_STATUS_HAS_DEPENDENTS = 17,
+    /* Not the submission ring of this connection. */
+    CHM_STATUS_WRONG_QUEUE = 18,
+    /* Data was given to the pool before the receive came: see DATA_COUNT. */
+    CHM_STATUS_LATE = 19,
+    /* The connection is terminated, or asks for it. */
+    CHM_STATUS_UPLOAD = 20,
+    /* The connection was reset. */
+    CHM_STATUS_ABORTED = 21,
+    /* Every byte before the peer's FIN has been delivered. */
+    CHM_STATUS_AFTER_FIN = 22,
+    /* The object is being terminated. */
+    CHM_STATUS_BUSY = 23,
+};
+
+enum chm_event {
+    /* The peer's FIN; every byte before it was delivered, placed or given to the pool. */
+    CHM_EVENT_FIN = 1,
+    /* An acceptable RST. What the connection still held is the driver's; COUNT bytes are in the first
+       receive. */
+    CHM_EVENT_ABORT = 2,
+    /* The connection asks to be uploaded: REASON. */
+    CHM_EVENT_RETRIEVE = 3,
+    /* Is the neighbour reachable? COUNT is NicReachabilityDelta; an UPDATE answers. */
+    CHM_EVENT_NEIGHBOUR_QUERY = 4,
+    /* COUNT bytes of backlog keep the connection busy. */
+    CHM_EVENT_SEND_BACKLOG = 5,
+};
+
+enum chm_reason {
+    /* Not a RETRIEVE. */
+    CHM_REASON_NONE = 0,
+    /* LowActivity. */
+    CHM_REASON_LOW_ACTIVITY = 1,
+    /* HighDropRate. */
+    CHM_REASON_HIGH_DROP_RATE = 2,
+    /* SmallIO. */
+    CHM_REASON_SMALL_IO = 3,
+    /* NoBufferPreposting. */
+    CHM_REASON_NO_BUFFER_PREPOSTING = 4,
+    /* ReceivedUrgentData. */
+    CHM_REASON_RECEIVED_URGENT_DATA = 5,
+    /* HighFragmentation. */
+    CHM_REASON_HIGH_FRAGMENTATION = 6,
+    /* HighOutOfOrderPackets. */
+    CHM_REASON_HIGH_OUT_OF_ORDER = 7,
+    /* TimeoutExpiration. */
+    CHM_REASON_TIMEOUT_EXPIRATION = 8,
+    /* InvalidState. */
+    CHM_REASON_INVALID_STATE = 9,
+    /* UploadRequested. */
+    CHM_REASON_UPLOAD_REQUESTED = 10,
+    /* HardwareFailure. */
+    CHM_REASON_HARDWARE_FAILURE = 11,
 };
 
 #endif

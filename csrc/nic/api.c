@@ -1,7 +1,9 @@
 /* api.c: the public calls: each is an input or an output of the card, observed and handed on. */
 #include <string.h>
 
+#include "base/bits.h"
 #include "nic/access.h"
+#include "nic/chimney.h"
 #include "nic/filter.h"
 #include "nic/receive.h"
 #include "nic/run.h"
@@ -190,7 +192,7 @@ uint64_t vnic_now(const vnic *card)
 
 uint64_t vnic_deadline(const vnic *card)
 {
-    return vector_deadline(card);
+    return bits_min64(vector_deadline(card), chimney_deadline(card));
 }
 
 uint32_t vnic_runnable(const vnic *card)

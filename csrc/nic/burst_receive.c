@@ -3,6 +3,7 @@
 
 #include "base/bits.h"
 #include "nic/burst.h"
+#include "nic/chimney_arrival.h"
 #include "nic/completion.h"
 #include "nic/reach.h"
 #include "nic/receive.h"
@@ -186,14 +187,24 @@ static bool burst_deliver(struct vnic *card, struct rx_burst *b)
     return t.delivered == t.count;
 }
 
+/* Segments of offloaded connections; false: the front frame is none. */
+static bool burst_offloaded(struct vnic *card, struct rx_burst *b)
+{
+    uint64_t steps = chimney_receive_burst(card, b->max_steps - b->steps, b->max_bytes - b->bytes, &b->bytes);
+    b->steps += steps;
+    return steps != 0;
+}
+
 uint64_t burst_receive(struct vnic *card, uint64_t max_steps, uint64_t max_bytes, uint64_t *bytes)
 {
     struct rx_burst b = {.max_steps = max_steps, .max_bytes = max_bytes};
-    if (!card->pci.is_direct || card->state.rx.is_active
-        || card_is_set(card, REG_MAC_RX_CTRL, MAC_RX_CTRL_HEADER_SPLIT_MASK)) {
+    bool is_simple =
+        card->pci.is_direct && !card_is_set(card, REG_MAC_RX_CTRL, MAC_RX_CTRL_HEADER_SPLIT_MASK);
+    if (card->state.rx.is_active) {
         return 0;
     }
-    while (card->rx_buffer.count > 0 && b.steps < max_steps && burst_deliver(card, &b)) {
+    while (card->rx_buffer.count > 0 && b.steps < max_steps
+           && (burst_offloaded(card, &b) || (is_simple && burst_deliver(card, &b)))) {
     }
     *bytes = b.bytes;
     return b.steps;

@@ -170,6 +170,7 @@ struct vnic {
     struct regfile regs;
     struct card_state state;
     struct packet_buffer rx_buffer, tx_buffer;
+    struct chimney *chimney;
     uint8_t *stage;     /* the frame being built for transmit */
     uint8_t *test_chunk;
     struct card_scratch scratch;

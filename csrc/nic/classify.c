@@ -58,11 +58,15 @@ static void classify_hash(const struct vnic *card, const uint8_t *frame, struct 
     c->pair = scale_pair(card, c->hash, c->hash_type);
 }
 
-void classify_frame(const struct vnic *card, struct packet *p, struct rx_class *c)
+void classify_parse(const struct vnic *card, struct packet *p, struct rx_class *c)
 {
     classify_strip(card, p, c);
+    wire_parse(&c->frame, card->rx_buffer.bytes + p->offset, p->len);
+}
+
+void classify_judge(const struct vnic *card, const struct packet *p, struct rx_class *c)
+{
     const uint8_t *frame = card->rx_buffer.bytes + p->offset;
-    wire_parse(&c->frame, frame, p->len);
     classify_verify(card, frame, c);
     classify_hash(card, frame, c);
 }

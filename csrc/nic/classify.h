@@ -15,8 +15,10 @@ struct rx_class {
     uint8_t ip_csum, l4_csum; /* enum csum_result */
 };
 
-/* Strips the tag when that is on, parses, verifies, hashes and chooses the queue. */
-void classify_frame(const struct vnic *card, struct packet *p, struct rx_class *c);
+/* Strips the tag when that is on, and parses. */
+void classify_parse(const struct vnic *card, struct packet *p, struct rx_class *c);
+/* Verifies, hashes and chooses the queue. */
+void classify_judge(const struct vnic *card, const struct packet *p, struct rx_class *c);
 /* The checksum verdicts of a parsed frame, when verification is on. */
 void classify_verify(const struct vnic *card, const uint8_t *frame, struct rx_class *c);
 /* Bytes that go to a header buffer of this size; 0: the frame is not split. */

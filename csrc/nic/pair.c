@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "nic/chimney.h"
 #include "nic/receive.h"
 #include "nic/transmit.h"
 
@@ -73,6 +74,7 @@ static void pair_stop_cq(struct vnic *card, unsigned pair, uint8_t error)
     ring_stop(&p->cq.ring, error);
     p->cq.reserved = 0;
     p->cq.vector = 0;
+    chimney_on_cq_stop(card, pair);
 }
 
 void pair_fail_rx(struct vnic *card, unsigned pair, uint8_t error)
@@ -194,6 +196,7 @@ void pair_on_cq_ctrl(struct vnic *card, unsigned pair, uint32_t now, uint32_t pu
         ring_forget(&p->rx.ring);
         ring_forget(&p->tx.ring);
         ring_forget(&p->cq.ring);
+        chimney_on_cq_reset(card, pair);
     } else if (enable && !p->cq.ring.is_running) {
         pair_start_cq(card, pair);
     } else if (!enable && p->cq.ring.is_running) {

@@ -5,6 +5,7 @@
 
 #include "base/bits.h"
 #include "base/bytes.h"
+#include "nic/chimney_arrival.h"
 #include "nic/classify.h"
 #include "nic/completion.h"
 #include "nic/filter.h"
@@ -98,11 +99,15 @@ void receive_abandon(struct vnic *card, unsigned pair)
     }
 }
 
-static void receive_count(struct vnic *card, unsigned pair, const uint8_t *frame, uint32_t len)
+static void receive_count(struct vnic *card, const uint8_t *frame, uint32_t len)
 {
     unsigned stat = STAT(RX_UNICAST_FRAMES) + 2 * filter_class(frame);
     card->state.stat[stat]++;
     card->state.stat[stat + 1] += len;
+}
+
+static void receive_count_pair(struct vnic *card, unsigned pair, uint32_t len)
+{
     card->state.pair[pair].rx.frames++;
     card->state.pair[pair].rx.bytes += len;
 }
@@ -134,23 +139,51 @@ static uint32_t receive_accept(struct vnic *card, const struct rx_class *c, uint
     return FILTER_PASS;
 }
 
-/* Takes the front frame under delivery; false: it was dropped. */
-static bool receive_begin(struct vnic *card)
+/* [CHM-40] A segment of an offloaded connection goes no further. */
+static bool receive_offloaded(struct vnic *card, const struct rx_class *c, uint32_t guess, uint64_t *bytes)
+{
+    const struct packet *p = receive_front(card);
+    const uint8_t *frame = card->rx_buffer.bytes + p->offset;
+    if (!chimney_has_connections(card) || !chimney_receive_guessed(card, frame, c, guess, bytes)) {
+        return false;
+    }
+    receive_count(card, frame, p->len);
+    packet_buffer_pop(&card->rx_buffer);
+    return true;
+}
+
+bool receive_step_offloaded(struct vnic *card, const struct rx_class *c, uint32_t guess, uint64_t *bytes)
+{
+    const struct packet *p = receive_front(card);
+    return filter_frame(card, card->rx_buffer.bytes + p->offset, p->len) == FILTER_PASS
+           && receive_offloaded(card, c, guess, bytes);
+}
+
+static bool receive_drop(struct vnic *card, uint32_t reason)
+{
+    card_count(card, reason);
+    packet_buffer_pop(&card->rx_buffer);
+    return false;
+}
+
+/* Takes the front frame under delivery; false: it was dropped, or a connection has it. */
+static bool receive_begin(struct vnic *card, uint64_t *bytes)
 {
     struct packet *p = receive_front(card);
     struct rx_class c = {0};
     uint32_t drop = filter_frame(card, card->rx_buffer.bytes + p->offset, p->len);
-    if (drop == FILTER_PASS) {
-        classify_frame(card, p, &c);
-        drop = receive_accept(card, &c, p->len);
-        if (drop != FILTER_PASS) {
-            card->state.pair[c.pair].rx.drops++;
-        }
-    }
     if (drop != FILTER_PASS) {
-        card_count(card, drop);
-        packet_buffer_pop(&card->rx_buffer);
+        return receive_drop(card, drop);
+    }
+    classify_parse(card, p, &c);
+    if (receive_offloaded(card, &c, 0, bytes)) {
         return false;
+    }
+    classify_judge(card, p, &c);
+    drop = receive_accept(card, &c, p->len);
+    if (drop != FILTER_PASS) {
+        card->state.pair[c.pair].rx.drops++;
+        return receive_drop(card, drop);
     }
     classify_count(card, &c);
     return true;
@@ -221,7 +254,8 @@ static uint64_t receive_deliver(struct vnic *card)
         rx->drops++;
         receive_finish(card);
     } else if (receive_left(card) == 0) {
-        receive_count(card, pair, frame, receive_front(card)->len);
+        receive_count(card, frame, receive_front(card)->len);
+        receive_count_pair(card, pair, receive_front(card)->len);
         receive_finish(card);
     }
     return hdr_len + len + COMPLETION_BYTES;
@@ -232,15 +266,18 @@ bool receive_is_runnable(const struct vnic *card)
     return card->rx_buffer.count > 0 && card->pci.is_master;
 }
 
+/* A connection's segment may need the entries of its receive pool before. */
 uint64_t receive_next_bytes(const struct vnic *card)
 {
-    return bits_max32(RX_CACHE * RX_DESC_BYTES, receive_left(card) + COMPLETION_BYTES);
+    uint32_t more = chimney_has_connections(card) ? CHM_POOL_CACHED * CHM_POOL_BUFFER_BYTES : 0;
+    return bits_max32(RX_CACHE * RX_DESC_BYTES, receive_left(card) + COMPLETION_BYTES + more);
 }
 
 uint64_t receive_step(struct vnic *card)
 {
-    if (!card->state.rx.is_active && !receive_begin(card)) {
-        return 0;
+    uint64_t bytes = 0;
+    if (!card->state.rx.is_active && !receive_begin(card, &bytes)) {
+        return bytes;
     }
     unsigned pair = card->state.rx.pair;
     return card->state.pair[pair].rx.cached ? receive_deliver(card) : receive_fetch(card, pair);

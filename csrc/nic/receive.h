@@ -15,6 +15,10 @@ uint8_t *receive_slot(struct vnic *card, uint32_t len, int *verdict);
 bool receive_is_runnable(const struct vnic *card);
 uint64_t receive_next_bytes(const struct vnic *card); /* the most the next step moves */
 uint64_t receive_step(struct vnic *card);             /* bytes moved */
+/* The step of an untagged front frame, parsed as c, that is a connection's, probably of this one; false: it is none, and
+ * nothing happened. */
+struct rx_class;
+bool receive_step_offloaded(struct vnic *card, const struct rx_class *c, uint32_t guess, uint64_t *bytes);
 /* Of a step: descriptors of the ring read. */
 uint64_t receive_fetch(struct vnic *card, unsigned pair);
 /* The pair's ring stops: a frame in delivery there is discarded. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "nic/chimney.h"
 #include "nic/filter.h"
 #include "nic/pair.h"
 #include "nic/run.h"
@@ -71,6 +72,8 @@ static uint32_t registers_read(void *owner, const struct reg_ref *ref, uint32_t 
         return half(card->pci.now_ns, ref->high);
     case REGID_GLB_CAPS:
         return registers_caps(card, stored);
+    case REGID_GLB_FEATURES:
+        return stored | (uint32_t)(card->chimney != NULL) << GLB_FEATURES_CHIMNEY_SHIFT;
     case REGID_GLB_MAX_FRAME:
         return card->config.max_frame;
     case REGID_GLB_RX_BUFFER:
@@ -96,6 +99,9 @@ static uint32_t registers_read(void *owner, const struct reg_ref *ref, uint32_t 
     }
     if (ref->offset >= REG_STAT_RX_UNICAST_FRAMES && ref->offset < REG_STAT_RX_UNICAST_FRAMES + 8 * STATS) {
         return half(registers_statistic(card, ref->offset), ref->high);
+    }
+    if (ref->offset >= REG_CHM_TYPE) {
+        return chimney_read(card, ref, stored);
     }
     if (ref->offset >= REG_QP_RX_BASE && ref->index < card->config.queue_pairs) {
         return pair_read(card, ref->index, ref, stored);
@@ -200,7 +206,9 @@ static void registers_write(void *owner, const struct reg_ref *ref, uint32_t old
         vector_set_enabled(card, ref->index, (now & VEC_CTRL_ENABLE_MASK) != 0);
         break;
     default:
-        if (ref->offset >= REG_QP_RX_BASE) {
+        if (ref->offset >= REG_CHM_TYPE) {
+            chimney_on_write(card, ref, now, pulses);
+        } else if (ref->offset >= REG_QP_RX_BASE) {
             registers_write_pair(card, ref, now, pulses);
         }
         break;

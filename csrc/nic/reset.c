@@ -1,5 +1,6 @@
 /* reset.c: how far each level of reset goes. */
 #include "nic/card.h"
+#include "nic/chimney.h"
 #include "nic/pair.h"
 #include "nic/receive.h"
 #include "nic/registers.h"
@@ -20,6 +21,7 @@ void card_reset_device(struct vnic *card)
 {
     receive_reset(card);
     transmit_reset(card);
+    chimney_reset(card);
     pair_reset_all(card);
     test_block_reset(card);
     scale_reset(card);

@@ -3,6 +3,7 @@
 
 #include "base/bits.h"
 #include "nic/burst.h"
+#include "nic/chimney.h"
 #include "nic/largesend.h"
 #include "nic/receive.h"
 #include "nic/test_block.h"
@@ -20,6 +21,14 @@ static bool run_is_runnable(const struct vnic *card, unsigned engine)
         return transmit_is_runnable(card);
     case VNIC_ENGINE_LSO:
         return largesend_is_runnable(card);
+    case VNIC_ENGINE_ADMIN:
+        return chimney_admin_is_runnable(card);
+    case VNIC_ENGINE_SUBMIT:
+        return chimney_submit_is_runnable(card);
+    case VNIC_ENGINE_CHIMNEY:
+        return chimney_output_is_runnable(card);
+    case VNIC_ENGINE_REPORT:
+        return chimney_report_is_runnable(card);
     case VNIC_ENGINE_IRQ:
         return vector_deliverable(card) != 0 && pci_is_d0(&card->pci);
     default:
@@ -48,6 +57,14 @@ static uint64_t run_next_bytes(const struct vnic *card, unsigned engine)
         return transmit_next_bytes(card);
     case VNIC_ENGINE_LSO:
         return largesend_next_bytes(card);
+    case VNIC_ENGINE_ADMIN:
+        return chimney_admin_next_bytes(card);
+    case VNIC_ENGINE_SUBMIT:
+        return chimney_submit_next_bytes(card);
+    case VNIC_ENGINE_CHIMNEY:
+        return chimney_output_next_bytes(card);
+    case VNIC_ENGINE_REPORT:
+        return chimney_report_next_bytes(card);
     default:
         return 0;
     }
@@ -72,6 +89,18 @@ bool run_step(struct vnic *card, unsigned engine, uint64_t *bytes)
     case VNIC_ENGINE_LSO:
         *bytes = largesend_step(card);
         break;
+    case VNIC_ENGINE_ADMIN:
+        *bytes = chimney_admin_step(card);
+        break;
+    case VNIC_ENGINE_SUBMIT:
+        *bytes = chimney_submit_step(card);
+        break;
+    case VNIC_ENGINE_CHIMNEY:
+        *bytes = chimney_output_step(card);
+        break;
+    case VNIC_ENGINE_REPORT:
+        *bytes = chimney_report_step(card);
+        break;
     default:
         vector_step(card);
         break;
@@ -89,6 +118,10 @@ static uint64_t run_burst(struct vnic *card, unsigned engine, uint64_t max_steps
         return burst_receive(card, max_steps, max_bytes, bytes);
     case VNIC_ENGINE_TX:
         return burst_transmit(card, max_steps, max_bytes, bytes);
+    case VNIC_ENGINE_SUBMIT:
+        return chimney_submit_burst(card, max_steps, max_bytes, bytes);
+    case VNIC_ENGINE_CHIMNEY:
+        return chimney_output_burst(card, max_steps, max_bytes, bytes);
     default:
         return 0;
     }
@@ -155,6 +188,6 @@ uint64_t run_idle_steps(const struct vnic *card)
 {
     const struct test_block *t = &card->state.test;
     uint64_t test = t->is_busy ? (t->len - t->at + TEST_CHUNK - 1) / TEST_CHUNK : 0;
-    uint64_t work = test + receive_idle_steps(card) + transmit_idle_steps(card);
+    uint64_t work = test + receive_idle_steps(card) + transmit_idle_steps(card) + chimney_idle_steps(card);
     return 2 * work + CARD_VECTORS_MAX + 1;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "nic/chimney_arrival.h"
 #include "nic/classify.h"
 #include "nic/filter.h"
 #include "nic/scale.h"
@@ -18,6 +19,18 @@ static bool train_wants(const struct vnic *card, const uint8_t *frame, uint32_t 
            || filter_frame(card, frame, len) == FILTER_PASS;
 }
 
+/* [CHM-40] Segments of offloaded connections, whatever becomes of them, are for the engine's own steps. */
+static bool train_is_offloaded(const struct vnic *card, const uint8_t *frame, uint32_t len)
+{
+    struct rx_class c = {0};
+    uint32_t index = 0;
+    if (!chimney_has_connections(card)) {
+        return false;
+    }
+    wire_parse(&c.frame, frame, len);
+    return chimney_match(card, frame, &c, &index) != CHM_MATCH_NONE;
+}
+
 static bool train_begin(const struct vnic *card, struct rx_train *t)
 {
     const struct packet *front = packet_buffer_at(&card->rx_buffer, 0);
@@ -26,7 +39,8 @@ static bool train_begin(const struct vnic *card, struct rx_train *t)
     t->class = filter_class(t->like.bytes);
     t->bytes[0] = t->like.bytes;
     t->delivered = 0;
-    return train_wants(card, t->like.bytes, front->len) && plain_parse(&t->like);
+    return train_wants(card, t->like.bytes, front->len) && plain_parse(&t->like)
+           && !train_is_offloaded(card, t->like.bytes, front->len);
 }
 
 static void train_collect(const struct vnic *card, uint32_t max, struct rx_train *t)
@@ -38,7 +52,7 @@ static void train_collect(const struct vnic *card, uint32_t max, struct rx_train
         const struct packet *p = packet_buffer_at(buffer, n);
         const uint8_t *frame = buffer->bytes + p->offset;
         if (p->len != like.len || filter_class(frame) != t->class || !plain_is_like(&like, frame)
-            || !train_wants(card, frame, like.len)) {
+            || !train_wants(card, frame, like.len) || train_is_offloaded(card, frame, like.len)) {
             break;
         }
         t->bytes[n] = frame;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "nic/chimney.h"
 #include "nic/tags.h"
 #include "wire/rss.h"
 
@@ -73,6 +74,7 @@ void scale_commit(struct vnic *card)
     next.is_refused = false;
     next.generation++;
     card->state.rss = next;
+    chimney_fence(card);
     scale_make_rules(card);
     if (is_new_key) {
         toeplitz_prepare(&card->scratch.toeplitz, card->state.rss.key);

@@ -1,6 +1,7 @@
 /* snapshot.c: the order of a snapshot's sections, and its header. */
 #include "nic/snapshot.h"
 
+#include "nic/chimney.h"
 #include "nic/pair.h"
 #include "nic/receive.h"
 #include "nic/scale.h"
@@ -16,8 +17,10 @@
 static uint64_t snapshot_shape(const struct vnic *card)
 {
     const struct vnic_config *c = &card->config;
-    const uint64_t parts[] = {c->queue_pairs,     c->vectors,         c->msi_capable_log2, c->max_frame,
-                              c->rx_buffer_bytes, c->tx_buffer_bytes, c->vendor_id,        c->device_id};
+    const uint64_t parts[] = {
+        c->queue_pairs,     c->vectors,      c->msi_capable_log2, c->max_frame,          c->rx_buffer_bytes,
+        c->tx_buffer_bytes, c->vendor_id,    c->device_id,        c->connections,        c->paths,
+        c->neighbours,      c->chimney_work, c->chimney_nodes,    c->chimney_recoveries, c->chimney_bytes};
     uint64_t hash = 0xCBF29CE484222325ull;
     for (unsigned i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         for (unsigned shift = 0; shift < 64; shift += 8) {
@@ -76,6 +79,7 @@ void snapshot_walk(struct vnic *card, struct archive *a, int *refusal)
     }
     receive_archive(card, a);
     transmit_archive(card, a);
+    chimney_archive(card, a);
     ARCHIVE(a, TAG_END, end, 0);
     archive_refuse_if(a, archive_is_loading(a) && a->at != a->len);
     *refusal = a->failed ? VNIC_EFORMAT : VNIC_OK;

@@ -100,7 +100,19 @@ enum snapshot_tag {
     TAG_LINK = 0xB0,
     TAG_RUN_ENGINE,
     TAG_RUN_STEPS,
-    TAG_STAT
+    TAG_STAT,
+
+    TAG_TRAIN_INDEX = 0x180,
+    TAG_TRAIN_AGAIN,
+    TAG_TRAIN_SEQ,
+    TAG_TRAIN_LEN,
+    TAG_TRAIN_ACK,
+    TAG_TRAIN_WND,
+    TAG_TRAIN_CONTROL,
+    TAG_TRAIN_OPTIONS,
+    TAG_TRAIN_MSS,
+    TAG_TRAIN_TS_VAL,
+    TAG_TRAIN_TS_ECR
 };
 
 #endif

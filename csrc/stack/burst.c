@@ -120,14 +120,14 @@ static void burst_guess_all(struct burst *b)
     }
 }
 
-/* The connection that was guessed is the one, it still is there, and no SYN may take its place. */
+/* The connection that was guessed is the one, it still is there and not at a target, and no SYN may take its place. */
 static bool burst_is_right(const struct burst *b, const struct burst_frame *frame)
 {
     const struct socket *socket = &b->s->sockets.list[frame->index];
     const struct tcp_connection *c = &b->s->connections[frame->index];
 
     /* The address is of the connection's interface and of no other (RFC 1122 3.3.4.2, strong host). */
-    return frame->index != 0 && socket_has(socket, SOCKET_LISTED)
+    return frame->index != 0 && socket_has(socket, SOCKET_LISTED) && !offload_is_away(socket)
            && socket->path.interface == b->interface && tuple_matches(&frame->tuple, c, b->interface)
            && c->state != TCP_STATE_TIME_WAIT;
 }

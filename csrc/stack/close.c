@@ -5,6 +5,7 @@
 #include "stack/hold.h"
 #include "stack/listen.h"
 #include "stack/network.h"
+#include "stack/offload.h"
 #include "stack/outcome.h"
 #include "stack/post.h"
 #include "stack/state.h"
@@ -48,6 +49,7 @@ int vnic_tcp_shutdown(vnic_stack *stack, vnic_socket socket)
         hold_release(stack, held, c);
         tcp_shutdown(stack->tcp, c, stack->now_ns, &result);
         outcome_apply(stack, held, c, &result, NULL);
+        offload_raise(stack, held, VNIC_OFFLOAD_SHUTDOWN);
     }
     return VNIC_OK;
 }
@@ -64,7 +66,9 @@ int vnic_tcp_abort(vnic_stack *stack, vnic_socket socket)
     close_handle(stack, held, c);
     socket_set(held, SOCKET_OVER);
     held->result = VNIC_STACK_ECONNABORTED;
-    if (c->state != TCP_STATE_CLOSED) {
+    if (c->state != TCP_STATE_CLOSED && offload_is_away(held)) {
+        offload_abort(stack, held);
+    } else if (c->state != TCP_STATE_CLOSED) {
         outcome_abort(stack, held, c, VNIC_STACK_ECONNABORTED);
     }
     linger_check(stack, held);
@@ -78,7 +82,9 @@ static void close_connection(struct vnic_stack *s, struct socket *socket)
     struct tcp_segment rst;
 
     close_handle(s, socket, c);
-    if (c->state != TCP_STATE_CLOSED) {
+    if (c->state != TCP_STATE_CLOSED && offload_is_away(socket)) {
+        offload_close(s, socket, c);
+    } else if (c->state != TCP_STATE_CLOSED) {
         hold_release(s, socket, c);
         if (tcp_close(s->tcp, c, s->now_ns, &result, &rst)) {
             answer_reset(s, c, &rst);

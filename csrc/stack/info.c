@@ -51,7 +51,7 @@ static void info_of_connection(const struct vnic_stack *s, const struct socket *
         .rcv_wnd = tcp_receive_window(c),
         .mss = c->snd_mss,
         .send_queued = send_queue_len(&s->sockets, socket, c),
-        .receive_queued = c->rcv_unread,
+        .receive_queued = offload_unread(s, socket, c),
         .phase = c->phase,
         .sent_bytes = info_bytes(rest->sent_bytes, rest->sent_mark, c->snd_una - fin_acked),
         .received_bytes = rest->received_bytes + (receive_queue_front(c) - rest->received_mark),

@@ -139,6 +139,7 @@ static uint32_t new_entry(struct vnic_stack *s, uint32_t interface, const struct
         .interface = (uint8_t)interface,
         .address = *address,
         .is_used = 1,
+        .use = (uint16_t)(t->uses++ % NEIGHBOUR_USES),
     };
     *bucket = index;
     neighbour_relist(s, index);
@@ -201,7 +202,7 @@ void neighbour_release(struct vnic_stack *s, uint32_t index)
 void neighbour_set_permanent(struct vnic_stack *s, uint32_t index, const uint8_t mac[6], bool is_local)
 {
     struct neighbour *n = &s->neighbours.entries[index];
-    const bool is_news = n->state != VNIC_NEIGHBOUR_PERMANENT;
+    const bool is_news = n->state != VNIC_NEIGHBOUR_PERMANENT || memcmp(n->mac, mac, 6) != 0;
 
     memcpy(n->mac, mac, 6);
     n->is_local = is_local;

@@ -8,7 +8,8 @@
 
 enum {
     NEIGHBOUR_PROBES = 3,        /* MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT */
-    NEIGHBOUR_WAITING = 3        /* datagrams that wait for one neighbour */
+    NEIGHBOUR_WAITING = 3,       /* datagrams that wait for one neighbour */
+    NEIGHBOUR_USES = 2048
 };
 
 enum neighbour_list { NEIGHBOUR_UNLISTED, NEIGHBOUR_UNRESOLVED, NEIGHBOUR_RESOLVED, NEIGHBOUR_LISTS };
@@ -26,7 +27,7 @@ struct neighbour {
     uint8_t probes;        /* sent in this state */
     uint8_t list;          /* enum neighbour_list */
     uint8_t waiting_count;
-    uint8_t reserved[2];
+    uint16_t use; /* counts the entries that were made, low bits */
     uint32_t older, newer; /* in the list */
     uint32_t alarm;        /* place in the heap; 0: no timer */
     uint32_t waiting_first, waiting_last; /* frames of the outbox */
@@ -42,6 +43,7 @@ struct neighbours {
     struct neighbour *entries;
     uint32_t *buckets;
     uint32_t bucket_mask;
+    uint32_t uses;
     /* Those that may be given up, least recently used first: unresolved ones go first (RFC 6583 7.1). */
     uint32_t oldest[NEIGHBOUR_LISTS], newest[NEIGHBOUR_LISTS];
     struct neighbour_alarm *alarms; /* a heap, from 1 on */
@@ -79,6 +81,8 @@ void neighbour_learn(struct vnic_stack *s, uint32_t index, const uint8_t mac[6],
                      bool is_override);
 /* An answer without an address: reachable, if it is the state for it. */
 void neighbour_confirm(struct vnic_stack *s, uint32_t index);
+/* The same of a proof that is so old; one that is older than what is known says nothing. */
+void neighbour_confirm_since(struct vnic_stack *s, uint32_t index, uint64_t age_ns);
 /* Forgets all of an interface but the permanent ones. */
 void neighbours_flush(struct vnic_stack *s, uint32_t interface);
 

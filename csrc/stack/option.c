@@ -117,6 +117,10 @@ static void option_apply(struct vnic_stack *s, struct socket *socket, struct tcp
         tcp_set_receive_buffer(s->tcp, c, s->now_ns, options->receive_buffer, &result);
         outcome_apply(s, socket, c, &result, NULL);
     }
+    if (offload_is_away(socket)) {
+        offload_set_options(s, socket, c, options);
+        return;
+    }
     result = (struct tcp_result){.events = 0};
     tcp_set_options(s->tcp, c, s->now_ns, options->flags, options->keep_time_ms, options->keep_interval_ms,
                     options->keep_limit, options->user_timeout_ms, &result);

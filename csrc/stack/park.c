@@ -54,6 +54,7 @@ void sockets_on_neighbour(struct vnic_stack *s, uint32_t neighbour, bool is_reac
 {
     uint32_t index = s->sockets.parked[neighbour];
 
+    offload_on_neighbour(s);
     while (index != 0) {
         struct socket *socket = &s->sockets.list[index];
 

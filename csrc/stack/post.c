@@ -14,6 +14,9 @@ uint32_t post_open(const struct sockets *sockets, const struct socket *socket)
     while (index != 0) {
         const struct buffer *post = &sockets->buffers[index];
 
+        if (post->is_claimed) {
+            return 0;
+        }
         if (!post->is_ended && post->done + post->copying < post->len) {
             break;
         }
@@ -29,7 +32,9 @@ static void post_end_all(struct sockets *sockets, struct socket *socket, int res
     for (; index != 0; index = buffer_next(sockets, socket->posts, index)) {
         struct buffer *post = &sockets->buffers[index];
 
-        if (!post->is_ended && post->done + post->copying < post->len) { /* a full one is as it should be */
+        const bool is_full = post->done + post->copying == post->len;
+
+        if (!post->is_ended && !post->is_claimed && !is_full) { /* a full one is as it should be */
             post->is_ended = 1;
             post->result = (int8_t)result;
         }
@@ -58,11 +63,13 @@ void post_fill(struct vnic_stack *s, struct socket *socket, struct tcp_connectio
 {
     uint32_t index;
 
+    if (offload_is_leaving(socket)) {
+        return;
+    }
     while (c->rcv_unread != 0 && (index = post_open(&s->sockets, socket)) != 0) {
         const struct buffer *post = &s->sockets.buffers[index];
         uint32_t len;
-        const uint8_t *from =
-            blocks_find(&s->sockets.receive_blocks, &socket->receive, receive_queue_front(c), &len);
+        const uint8_t *from = receive_queue_at(s, socket, receive_queue_front(c), &len);
 
         len = bits_min32(len, c->rcv_unread);
         len = (uint32_t)bits_min64(len, post->len - post->done - post->copying);
@@ -81,6 +88,75 @@ void post_end(struct vnic_stack *s, struct socket *socket, struct tcp_connection
     if (!socket_is_waiting(socket)) {
         post_fill(s, socket, c);
         post_end_all(&s->sockets, socket, result);
+        post_settle(s, socket);
+    }
+}
+
+uint32_t post_claim(struct sockets *sockets, const struct socket *socket)
+{
+    uint32_t index = buffer_first(sockets, socket->posts), next = 0;
+
+    for (; index != 0; index = buffer_next(sockets, socket->posts, index)) {
+        const struct buffer *post = &sockets->buffers[index];
+
+        if (post->is_claimed && next != 0) {
+            return 0; /* one before it came back: first all of them */
+        }
+        if (!post->is_claimed && !post->is_ended && post->done + post->copying < post->len) {
+            if (post->copying != 0) {
+                return 0;
+            }
+            next = next != 0 ? next : index;
+        }
+    }
+    sockets->buffers[next].is_claimed = next != 0;
+    return next;
+}
+
+static uint32_t post_first_claimed(const struct sockets *sockets, const struct socket *socket)
+{
+    uint32_t index = buffer_first(sockets, socket->posts);
+
+    while (index != 0 && !sockets->buffers[index].is_claimed) {
+        index = buffer_next(sockets, socket->posts, index);
+    }
+    return index;
+}
+
+bool post_is_claimed(const struct sockets *sockets, const struct socket *socket)
+{
+    return post_first_claimed(sockets, socket) != 0;
+}
+
+bool post_unclaim(struct sockets *sockets, const struct socket *socket, uint64_t bytes, bool is_complete)
+{
+    const uint32_t index = post_first_claimed(sockets, socket);
+    struct buffer *post = &sockets->buffers[index];
+
+    if (index == 0 || bytes > post->len - post->done) {
+        return false;
+    }
+    post->is_claimed = 0;
+    post->done += bytes;
+    post->is_ended = is_complete && post->done != 0;
+    return true;
+}
+
+void post_unclaim_all(struct sockets *sockets, const struct socket *socket)
+{
+    uint32_t index = buffer_first(sockets, socket->posts);
+
+    for (; index != 0; index = buffer_next(sockets, socket->posts, index)) {
+        sockets->buffers[index].is_claimed = 0;
+    }
+}
+
+void post_refill(struct vnic_stack *s, struct socket *socket, struct tcp_connection *c)
+{
+    if (socket_has(socket, SOCKET_OPEN)) {
+        post_fill(s, socket, c);
+    } else if (!socket_is_waiting(socket)) {
+        post_end_all(&s->sockets, socket, VNIC_STACK_ECONNABORTED);
         post_settle(s, socket);
     }
 }
@@ -116,5 +192,6 @@ int vnic_tcp_post(vnic_stack *stack, vnic_socket socket, void *out, uint64_t len
     sockets->buffers[index] = (struct buffer){.data = out, .len = len, .cookie = cookie};
     buffer_append(sockets, &held->posts, index);
     post_fill(stack, held, socket_connection(stack, held));
+    offload_raise(stack, held, VNIC_OFFLOAD_POST);
     return VNIC_OK;
 }

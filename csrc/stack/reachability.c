@@ -92,6 +92,18 @@ void neighbour_confirm(struct vnic_stack *s, uint32_t index)
     }
 }
 
+void neighbour_confirm_since(struct vnic_stack *s, uint32_t index, uint64_t age_ns)
+{
+    struct neighbour *n = at(s, index);
+    const uint64_t proof_ns = s->now_ns - (age_ns < s->now_ns ? age_ns : s->now_ns);
+
+    if (proof_ns > n->confirmed_ns && age_ns <= interface_reachable_ns(s, n->interface)
+        && n->state > VNIC_NEIGHBOUR_INCOMPLETE && n->state != VNIC_NEIGHBOUR_PERMANENT) {
+        neighbour_confirm(s, index);
+        n->confirmed_ns = proof_ns;
+    }
+}
+
 /* Resolved, or with another address: what waited goes on. */
 static void tell_resolved(struct vnic_stack *s, uint32_t index)
 {
@@ -130,6 +142,9 @@ static void update(struct vnic_stack *s, uint32_t index, const uint8_t mac[6], b
         become_reachable(s, index);
     } else if (is_other) {
         enter(s, index, VNIC_NEIGHBOUR_STALE);
+    }
+    if (is_other && n->holds > 0) {
+        sockets_on_neighbour(s, index, true);
     }
 }
 

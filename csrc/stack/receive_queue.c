@@ -2,8 +2,10 @@
 #include "stack/receive_queue.h"
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "stack/event.h"
 #include "stack/outcome.h"
+#include "stack/piece.h"
 #include "stack/post.h"
 #include "stack/state.h"
 #include "wire/seq.h"
@@ -121,6 +123,38 @@ bool receive_queue_may_take(struct vnic_stack *s, struct socket *socket, struct 
     return false;
 }
 
+const uint8_t *receive_queue_at(struct vnic_stack *s, struct socket *socket, uint32_t seq, uint32_t *len)
+{
+    return (socket->offload & OFFLOAD_PIECES) == 0
+               ? blocks_find(&s->sockets.receive_blocks, &socket->receive, seq, len)
+               : piece_find(s, socket, seq, len);
+}
+
+static void receive_read_pieces(struct vnic_stack *s, struct socket *socket, uint32_t seq, uint8_t *out,
+                                uint32_t len)
+{
+    while (len != 0) {
+        uint32_t some;
+        const uint8_t *from = piece_find(s, socket, seq, &some);
+
+        vnic_assert(from != NULL); /* what counts as received is somewhere */
+        some = bits_min32(some, len);
+        memcpy(out, from, some);
+        out += some;
+        seq += some;
+        len -= some;
+    }
+}
+
+void receive_queue_read(struct vnic_stack *s, struct socket *socket, uint32_t seq, void *out, uint32_t len)
+{
+    if ((socket->offload & OFFLOAD_PIECES) == 0) {
+        blocks_read(&s->sockets.receive_blocks, &socket->receive, seq, out, len);
+    } else {
+        receive_read_pieces(s, socket, seq, out, len);
+    }
+}
+
 void receive_queue_store(struct vnic_stack *s, struct socket *socket, struct tcp_connection *c, uint32_t seq,
                          const uint8_t *bytes, uint32_t len)
 {
@@ -163,6 +197,9 @@ void receive_queue_trim(struct vnic_stack *s, struct socket *socket, const struc
     } else {
         blocks_release_before(&s->sockets.receive_blocks, &socket->receive, receive_queue_front(c) - copying);
     }
+    if ((socket->offload & OFFLOAD_PIECES) != 0) {
+        piece_trim(s, socket, receive_queue_front(c) - copying);
+    }
 }
 
 static void receive_count(struct vnic_stack *s, struct socket *socket, uint32_t before, uint32_t after)
@@ -190,5 +227,8 @@ void receive_queue_consume(struct vnic_stack *s, struct socket *socket, struct t
     receive_queue_trim(s, socket, c);
     if ((result.events & TCP_EVENT_OUTPUT) != 0) {
         socket_schedule(s, socket);
+    }
+    if (socket->offload != 0) {
+        offload_raise(s, socket, VNIC_OFFLOAD_CONSUMED);
     }
 }

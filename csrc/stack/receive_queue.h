@@ -37,6 +37,12 @@ uint64_t receive_queue_copy(struct vnic_stack *s, struct socket *socket, const s
 bool receive_queue_may_take(struct vnic_stack *s, struct socket *socket, struct tcp_connection *c,
                             uint32_t seq, uint32_t len);
 
+/* Reads len bytes from seq on, which are there. */
+void receive_queue_read(struct vnic_stack *s, struct socket *socket, uint32_t seq, void *out, uint32_t len);
+
+/* Where byte seq is, and how many lie there together. */
+const uint8_t *receive_queue_at(struct vnic_stack *s, struct socket *socket, uint32_t seq, uint32_t *len);
+
 /* Stores payload that the engine took; out-of-order payload that finds no room is forgotten again. */
 void receive_queue_store(struct vnic_stack *s, struct socket *socket, struct tcp_connection *c, uint32_t seq,
                          const uint8_t *bytes, uint32_t len);

@@ -3,6 +3,7 @@
 
 #include "stack/answer.h"
 #include "stack/header.h"
+#include "stack/held.h"
 #include "stack/listen.h"
 #include "stack/network.h"
 #include "stack/outcome.h"
@@ -161,6 +162,10 @@ void network_to_tcp(struct vnic_stack *s, const struct packet *packet)
     }
     index = segment_in_find(s, packet, be16_load(packet->l4 + 2), be16_load(packet->l4));
     socket = &s->sockets.list[index];
+    if (index != 0 && offload_is_away(socket)) {
+        held_put(s, socket, &bytes);
+        return;
+    }
     if (index != 0 && s->connections[index].state != TCP_STATE_TIME_WAIT) {
         segment_in_take(s, socket, &bytes);
         return;
@@ -201,6 +206,10 @@ void sockets_on_icmp(struct vnic_stack *s, const struct icmp_quote *quote)
         return;
     }
     c = &s->connections[index];
+    if (offload_is_away(socket)) {
+        offload_on_icmp(s, socket, quote->kind, quote->seq, quote->mtu);
+        return;
+    }
     if (quote->kind <= TCP_ICMP_HARD && quote->seq - c->snd_una < c->snd_nxt - c->snd_una) {
         event_raise(s, socket, VNIC_EVENT_SOFT_ERROR);
     }

@@ -106,9 +106,10 @@ static void segment_out_describe(const struct leaving *to, const struct tcp_segm
     }
 }
 
-static uint32_t segment_out_write(struct vnic_stack *s, struct socket *socket, const struct tcp_connection *c,
-                                  const struct leaving *to, const struct tcp_segment *segment, uint8_t *out,
-                                  struct vnic_stack_frame *frame)
+static inline uint32_t segment_out_write(struct vnic_stack *s, struct socket *socket,
+                                         const struct tcp_connection *c, const struct leaving *to,
+                                         const struct tcp_segment *segment, uint8_t *out,
+                                         struct vnic_stack_frame *frame)
 {
     const uint32_t l4_offset = segment_out_header(s, socket, c, segment, out);
     uint8_t *l4 = out + l4_offset;
@@ -130,6 +131,33 @@ static uint32_t segment_out_write(struct vnic_stack *s, struct socket *socket, c
         be16_store(l4 + TCP_CHECKSUM_AT, csum_field(sum));
     }
     return frame->len;
+}
+
+__attribute__((cold)) void segment_out_queue(struct vnic_stack *s, struct socket *socket,
+                                             const struct tcp_connection *c,
+                                             const struct tcp_segment *segment)
+{
+    const struct leaving to = segment_out_to(s, socket);
+    const uint32_t index = outbox_new(s, socket->path.interface);
+    struct outbox_frame *queued = outbox_at(s, index);
+    struct vnic_stack_frame frame;
+    uint32_t len;
+
+    if (index == 0) {
+        s->statistics.outbox_full++;
+        return;
+    }
+    len = segment_out_write(s, socket, c, &to, segment, s->offload.bytes, &frame);
+    queued->checksum_start = frame.checksum_start;
+    queued->checksum_offset = frame.checksum_offset;
+    queued->is_ipv6 = frame.is_ipv6;
+    queued->is_tcp = 1;
+    if (outbox_append(s, index, s->offload.bytes, len)) {
+        outbox_put(s, index);
+    } else {
+        s->statistics.outbox_full++;
+        outbox_discard(s, index);
+    }
 }
 
 /* -- whose turn it is --------------------------------------------------------------------------------------- */
@@ -207,7 +235,7 @@ int sockets_transmit(struct vnic_stack *s, uint32_t interface, uint8_t *out, uin
         index = index_ring_pop(ring);
         socket = &s->sockets.list[index];
         socket_clear(socket, SOCKET_IN_OUTPUT);
-        if (!socket_has(socket, SOCKET_LISTED)) {
+        if (!socket_has(socket, SOCKET_LISTED) || offload_is_away(socket)) {
             continue;
         }
         if (socket->path.interface != interface) {

@@ -16,4 +16,8 @@ uint32_t segment_out_header(struct vnic_stack *s, const struct socket *socket, c
                             const struct tcp_segment *segment, uint8_t *out);
 uint64_t segment_out_pseudo(const struct tcp_connection *c, const uint8_t *l4, uint32_t l4_len);
 
+/* Puts a segment into the outbox, as a frame of its own: for a connection whose turn will not come. */
+void segment_out_queue(struct vnic_stack *s, struct socket *socket, const struct tcp_connection *c,
+                       const struct tcp_segment *segment);
+
 #endif

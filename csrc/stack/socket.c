@@ -7,6 +7,7 @@
 #include "stack/handle.h"
 #include "stack/isn.h"
 #include "stack/network.h"
+#include "stack/offload.h"
 #include "stack/park.h"
 #include "stack/state.h"
 
@@ -62,7 +63,7 @@ static bool socket_create_buffers(struct vnic_stack *s)
     }
     pool_start(&sockets->buffer_pool, sockets->buffers, sizeof(struct buffer), buffers);
     pool_start(&sockets->copy_pool, sockets->copies, sizeof(struct copy), copies);
-    return blocks_create(&sockets->send_blocks, s->config.buffer_bytes / 2)
+    return (sockets->is_send_lent || blocks_create(&sockets->send_blocks, s->config.buffer_bytes / 2))
            && blocks_create(&sockets->receive_blocks, s->config.buffer_bytes / 2);
 }
 
@@ -85,7 +86,7 @@ static bool socket_create_rings(struct vnic_stack *s)
 int sockets_create(struct vnic_stack *s)
 {
     return socket_create_list(s) && socket_create_others(s) && socket_create_buffers(s)
-                   && socket_create_rings(s) && lookup_create(s)
+                   && socket_create_rings(s) && lookup_create(s) && offload_create(s) == VNIC_OK
                ? VNIC_OK
                : VNIC_ENOMEM;
 }
@@ -101,7 +102,9 @@ void sockets_destroy(struct vnic_stack *s)
     pages_free(sockets->buffers, (size_t)socket_buffers(s) + 1, sizeof(struct buffer));
     free(sockets->copies);
     free(sockets->parked);
-    blocks_destroy(&sockets->send_blocks);
+    if (!sockets->is_send_lent) {
+        blocks_destroy(&sockets->send_blocks);
+    }
     blocks_destroy(&sockets->receive_blocks);
     for (uint32_t i = 0; i < INTERFACES_MAX; i++) {
         index_ring_destroy(&sockets->output[i]);
@@ -110,6 +113,7 @@ void sockets_destroy(struct vnic_stack *s)
     index_ring_destroy(&sockets->held);
     index_ring_destroy(&sockets->events);
     lookup_destroy(s);
+    offload_destroy(s);
 }
 
 struct socket *socket_start(struct vnic_stack *s, struct tcp_connection *c, const struct path *path,
@@ -151,6 +155,9 @@ void socket_settle(struct vnic_stack *s, struct socket *socket, struct tcp_conne
 {
     if (c->state != TCP_STATE_CLOSED
         || socket_has(socket, SOCKET_OPEN | SOCKET_LINGERS | SOCKET_READY | SOCKET_COPIES)) {
+        return;
+    }
+    if (socket->offload != 0 && !offload_may_settle(s, socket)) {
         return;
     }
     socket_unlist(s, socket, c);

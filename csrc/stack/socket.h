@@ -17,7 +17,8 @@ enum {
     SOCKETS_SECRET_LOOKUP = 32,
     SOCKETS_SECRET_ISN = 33,
     SOCKETS_SECRET_COOKIE = 34,
-    SOCKETS_SECRET_PORT = 35
+    SOCKETS_SECRET_PORT = 35,
+    SOCKETS_SECRET_PATHS = 36
 };
 
 enum { SOCKETS_ICMP_MAX = 64, SOCKETS_GENERATION_MAX = 0x7fffffff };
@@ -64,7 +65,7 @@ struct socket {
     uint32_t send_buffer;
     uint16_t listener;
     int8_t result; /* enum vnic_stack_result: how it ended */
-    uint8_t reserved;
+    uint8_t offload; /* enum offload_bit */
 };
 _Static_assert(sizeof(struct socket) == 64, "a socket is a cache line");
 
@@ -92,7 +93,10 @@ struct buffer {
     uint32_t copying; /* post: bytes on their way */
     int8_t result;
     uint8_t is_send;
-    uint8_t is_last; /* reference: of its send call, which completes with it */
+    union {
+        uint8_t is_last; /* reference: of its send call, which completes with it */
+        uint8_t is_claimed; /* post: an offload target fills it */
+    };
     uint8_t is_ended; /* post: takes no more */
 };
 
@@ -151,6 +155,7 @@ struct sockets {
     struct pool other_pool;
     uint32_t other_count;
     struct block_pool send_blocks, receive_blocks; /* half of buffer_bytes each: neither starves the other */
+    bool is_send_lent; /* the caller's memory: vnic_stack_create_in() */
     struct buffer *buffers;
     struct pool buffer_pool;
     struct copy *copies;

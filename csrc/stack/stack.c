@@ -17,6 +17,8 @@ enum {
     STACK_SOCKET_BUFFER_MIN = 2048,
     STACK_SEND_BUFFER_MAX = 1 << 29,
     STACK_RECEIVE_BUFFER_MAX = 1 << 30,
+    STACK_LENT_ALIGNMENT = 4096,
+    STACK_LENT_MIN = 64 << 10,
     STACK_FRAME_EXTRA = 18,     /* Ethernet header and tag, beside the MTU */
     STACK_LOOP_ROUNDS = 64      /* of frames to ourselves, within one call */
 };
@@ -76,7 +78,17 @@ static tcp_engine *stack_create_engine(const struct vnic_stack_config *config)
     return tcp_engine_create(&engine);
 }
 
-vnic_stack *vnic_stack_create(const struct vnic_stack_config *config)
+/* The first block is the pool's "none". */
+static void stack_lend(vnic_stack *stack, void *memory, uint64_t bytes)
+{
+    struct block_pool *p = &stack->sockets.send_blocks;
+
+    stack->sockets.is_send_lent = true;
+    p->blocks = memory;
+    pool_start(&p->pool, p->blocks, sizeof(struct block), (uint32_t)(bytes / sizeof(struct block)) - 1);
+}
+
+static vnic_stack *stack_create(const struct vnic_stack_config *config, void *memory, uint64_t bytes)
 {
     vnic_stack *stack;
 
@@ -89,6 +101,9 @@ vnic_stack *vnic_stack_create(const struct vnic_stack_config *config)
     }
     stack->config = *config;
     stack->csum = csum_ops_best();
+    if (memory != NULL) {
+        stack_lend(stack, memory, bytes);
+    }
     stack->tcp = stack_create_engine(config);
     stack->connections = stack->tcp != NULL ? tcp_connections(stack->tcp) : NULL;
     if (stack->tcp == NULL || network_create(stack) != VNIC_OK) { /* which leaves nothing behind */
@@ -101,6 +116,23 @@ vnic_stack *vnic_stack_create(const struct vnic_stack_config *config)
         return NULL;
     }
     return stack;
+}
+
+vnic_stack *vnic_stack_create(const struct vnic_stack_config *config)
+{
+    return stack_create(config, NULL, 0);
+}
+
+vnic_stack *vnic_stack_create_in(const struct vnic_stack_config *config, void *send_memory,
+                                 uint64_t send_bytes)
+{
+    _Static_assert(sizeof(struct block) == STACK_LENT_ALIGNMENT, "blocks lie in pages");
+
+    if (send_memory == NULL || (uintptr_t)send_memory % STACK_LENT_ALIGNMENT != 0
+        || send_bytes < STACK_LENT_MIN || send_bytes / STACK_LENT_ALIGNMENT > INT32_MAX) {
+        return NULL;
+    }
+    return stack_create(config, send_memory, send_bytes);
 }
 
 void vnic_stack_destroy(vnic_stack *stack)

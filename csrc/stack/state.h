@@ -6,6 +6,7 @@
 #include "stack/icmp.h"
 #include "stack/interface.h"
 #include "stack/neighbour.h"
+#include "stack/offload.h"
 #include "stack/outbox.h"
 #include "stack/route.h"
 #include "stack/secret.h"
@@ -32,6 +33,7 @@ struct vnic_stack {
     struct tcp_connection *connections; /* of the engine: [i] is tcp_at(tcp, i) */
     struct train_out trains[INTERFACES_MAX]; /* train_out.h */
     struct vnic_stack_statistics statistics;
+    struct offload offload;       /* offload.h: connections at an offload target */
 };
 
 static inline struct tcp_connection *socket_connection(const struct vnic_stack *s,

@@ -2,6 +2,7 @@
 #include "base/bits.h"
 #include "stack/event.h"
 #include "stack/hold.h"
+#include "stack/offload.h"
 #include "stack/outcome.h"
 #include "stack/receive_queue.h"
 #include "stack/send_queue.h"
@@ -83,6 +84,10 @@ static void stream_tell(struct vnic_stack *s, struct socket *socket, struct tcp_
     const bool is_pushed = !is_more || is_urgent || (flags & VNIC_SEND_PUSH) != 0; /* RFC 9293 MUST-61 */
     struct tcp_result result = {.events = 0};
 
+    if (offload_is_away(socket)) {
+        offload_send(s, socket, c, bytes, is_urgent);
+        return;
+    }
     hold_queue(s, socket, c, bytes, is_pushed);
     if (is_urgent) {
         tcp_queue_urgent(s->tcp, c, s->now_ns, &result);
@@ -151,9 +156,12 @@ int64_t vnic_tcp_receive(vnic_stack *stack, vnic_socket socket, void *out, uint6
     if (c->rcv_unread == 0) {
         return stream_end(held, c);
     }
+    if (offload_is_leaving(held)) {
+        return VNIC_STACK_EAGAIN;
+    }
     taken = (uint32_t)bits_min64(len, c->rcv_unread);
     if (taken != 0) {
-        blocks_read(&stack->sockets.receive_blocks, &held->receive, receive_queue_front(c), out, taken);
+        receive_queue_read(stack, held, receive_queue_front(c), out, taken);
         receive_queue_consume(stack, held, c, taken);
     }
     return taken;
@@ -172,11 +180,13 @@ int vnic_tcp_peek(vnic_stack *stack, vnic_socket socket, struct vnic_bytes *piec
         return stream_refusal(stack, socket);
     }
     c = socket_connection(stack, held);
+    if (c->rcv_unread != 0 && offload_is_leaving(held)) {
+        return VNIC_STACK_EAGAIN;
+    }
     while (n < count && n < INT32_MAX && at < c->rcv_unread) {
         uint32_t len;
 
-        pieces[n].data =
-            blocks_find(&stack->sockets.receive_blocks, &held->receive, receive_queue_front(c) + at, &len);
+        pieces[n].data = receive_queue_at(stack, held, receive_queue_front(c) + at, &len);
         len = bits_min32(len, c->rcv_unread - at);
         pieces[n++].len = len;
         at += len;
@@ -193,10 +203,12 @@ int vnic_tcp_consume(vnic_stack *stack, vnic_socket socket, uint64_t len)
         return stream_refusal(stack, socket);
     }
     c = socket_connection(stack, held);
-    if (len > c->rcv_unread) {
+    if (len > (offload_is_leaving(held) ? offload_unread(stack, held, c) : c->rcv_unread)) {
         return VNIC_EINVAL;
     }
-    if (len != 0) {
+    if (offload_is_leaving(held)) {
+        offload_consume(stack, held, (uint32_t)len);
+    } else if (len != 0) {
         receive_queue_consume(stack, held, c, (uint32_t)len);
     }
     return VNIC_OK;

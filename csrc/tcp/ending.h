@@ -22,6 +22,13 @@ void ending_enter_fin_wait_2(struct tcp_engine *e, struct tcp_connection *c);
 void ending_enter_time_wait(struct tcp_engine *e, struct tcp_connection *c, struct tcp_result *result);
 void ending_restart_time_wait(struct tcp_engine *e, struct tcp_connection *c);
 
+/* CHIMNEY, where MaxRT does not decide: timeouts in a row, or probes without an answer; 0: a time limits it. */
+static inline uint32_t ending_tries(const struct tcp_engine *e, const struct tcp_connection *c)
+{
+    return c->profile == TCP_PROFILE_CHIMNEY && c->user_timeout_ms == 0 ? e->parameters.max_retransmissions
+                                                                        : 0;
+}
+
 /* How long the connection may go without progress, ms: user timeout or R2. */
 uint32_t ending_limit_ms(const struct tcp_engine *e, const struct tcp_connection *c);
 

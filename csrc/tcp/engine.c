@@ -1,6 +1,7 @@
 /* engine.c: creation and bounds of an engine, its connections by index, and its time. */
 #include "base/bits.h"
 #include "base/pages.h"
+#include "tcp/parameters.h"
 #include "tcp/reassembly.h"
 #include "tcp/recovery.h"
 #include "tcp/scoreboard.h"
@@ -60,7 +61,8 @@ static bool has_good_times(const struct tcp_engine_config *config)
     return is_between(config->rto_min_us, 1000, config->rto_max_us)
            && is_between(config->rto_initial_us, config->rto_min_us, config->rto_max_us)
            && is_between(config->rto_max_us, 60000000, TIMEOUT_MAX_US)
-           && is_between(config->delack_us, 1, 499999) && is_between(config->override_us, 100000, 1000000)
+           && is_between(config->delack_us, 1, PARAMETER_DELACK_MAX_US)
+           && is_between(config->override_us, PARAMETER_OVERRIDE_LEAST_US, PARAMETER_OVERRIDE_MAX_US)
            && is_between(config->msl_ms, 1, TIME_MAX_MS / 2)
            && is_between(config->fin_wait_2_ms, 1, TIME_MAX_MS);
 }
@@ -93,6 +95,9 @@ static void engine_start(struct tcp_engine *e)
     pool_start(&e->node_pool, e->nodes, sizeof *e->nodes, config->nodes);
     pool_start(&e->recovery_pool, e->recoveries, sizeof *e->recoveries, config->recoveries);
     wheel_start(&e->wheel, e->connections);
+    e->wheel.now_ns = e->now_ns;
+    e->statistics = (struct tcp_statistics){0};
+    engine_default_parameters(e);
 }
 
 tcp_engine *tcp_engine_create(const struct tcp_engine_config *config)
@@ -129,6 +134,14 @@ void tcp_engine_destroy(tcp_engine *engine)
     free(engine);
 }
 
+void tcp_engine_reset(tcp_engine *engine)
+{
+    engine->now_ns = 0;
+    engine->now_us = 0;
+    engine->now_ms = 0;
+    engine_start(engine);
+}
+
 const struct tcp_statistics *tcp_engine_statistics(const tcp_engine *engine)
 {
     return &engine->statistics;
@@ -139,8 +152,7 @@ void tcp_release(tcp_engine *engine, struct tcp_connection *c)
     timer_release(engine, c);
     reassembly_drop(engine, c);
     recovery_release(engine, c);
-    c->state = TCP_STATE_CLOSED;
-    pool_give(&engine->connection_pool, tcp_index(engine, c));
+    engine_forget(engine, c);
 }
 
 uint64_t tcp_deadline(tcp_engine *engine)
@@ -182,6 +194,30 @@ struct tcp_connection *tcp_connections(tcp_engine *engine)
 uint32_t tcp_pipe(const tcp_engine *engine, const struct tcp_connection *c)
 {
     return recovery_pipe(engine, c);
+}
+
+uint64_t tcp_engine_now(const tcp_engine *engine)
+{
+    return engine->now_ns;
+}
+
+uint32_t tcp_connections_used(const tcp_engine *engine)
+{
+    return engine->connection_pool.used;
+}
+
+uint32_t tcp_nodes_left(const tcp_engine *engine)
+{
+    return pool_left(&engine->node_pool);
+}
+
+size_t tcp_engine_footprint(const tcp_engine *engine)
+{
+    const struct tcp_engine_config *config = &engine->config;
+
+    return sizeof *engine + ((size_t)config->connections + 1) * sizeof *engine->connections
+           + ((size_t)config->nodes + 1) * sizeof *engine->nodes
+           + ((size_t)config->recoveries + 1) * sizeof *engine->recoveries;
 }
 
 bool tcp_run_at(const tcp_engine *engine, const struct tcp_connection *c, uint32_t i, struct tcp_block *block,

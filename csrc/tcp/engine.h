@@ -45,6 +45,24 @@ void tcp_engine_defaults(struct tcp_engine_config *config, uint32_t connections)
 tcp_engine *tcp_engine_create(const struct tcp_engine_config *config);
 void tcp_engine_destroy(tcp_engine *engine);
 
+/* As after creation: every connection is forgotten without a word, and any time may come next. O(1). */
+void tcp_engine_reset(tcp_engine *engine);
+
+/* What may change while connections live: it counts from the next segment or timeout on. */
+struct tcp_engine_parameters {
+    uint32_t delack_us;   /* as in the config; 0: no ACK waits */
+    uint32_t ack_every; /* full-sized segments until an ACK leaves at once, 1 to 255: 2; 1: no ACK waits */
+    uint32_t override_us; /* as in the config */
+    uint32_t dup_threshold; /* DupThresh, 2 to 255: 3 */
+    uint32_t
+        max_retransmissions; /* CHIMNEY without a user timeout: timeouts in a row, to 255; 0: R2 decides */
+    uint32_t doubt; /* timeouts in a row until TCP_EVENT_R1, 1 to 255: the config's r1 */
+};
+void tcp_engine_get_parameters(const tcp_engine *engine, struct tcp_engine_parameters *parameters);
+
+/* False when a value is out of its bounds; then nothing has changed. */
+bool tcp_engine_set_parameters(tcp_engine *engine, const struct tcp_engine_parameters *parameters);
+
 /* What a connection starts with. */
 struct tcp_open {
     uint8_t local[16], remote[16];
@@ -53,10 +71,10 @@ struct tcp_open {
     uint8_t is_ipv6;
     uint8_t profile, congestion;
     uint8_t ttl, tos;
-    uint8_t rcv_wscale;      /* offered, 0 to 14 */
-    uint32_t flags;          /* options to offer or accept (TCP_HAS_*), and TCP_NODELAY .. TCP_PLPMTUD */
+    uint8_t rcv_wscale; /* offered, 0 to 14 */
+    uint32_t flags; /* options to offer or accept (TCP_HAS_*), and TCP_NODELAY .. TCP_PLPMTUD */
     uint32_t iss, ts_offset;
-    uint32_t mtu;            /* of the interface: MMS_S and MMS_R follow */
+    uint32_t mtu; /* of the interface: MMS_S and MMS_R follow */
     uint32_t rcv_buf;
     uint32_t keep_time_ms, keep_interval_ms, user_timeout_ms;
     uint8_t keep_limit;
@@ -65,41 +83,41 @@ struct tcp_open {
 
 /* tcp_result.events */
 enum tcp_event {
-    TCP_EVENT_OUTPUT = 1,       /* tcp_output() has something, or may have */
-    TCP_EVENT_CONNECTED = 2,    /* the handshake is over */
-    TCP_EVENT_DATA = 4,         /* store: `len` payload bytes from `skip` on at sequence number `seq` */
-    TCP_EVENT_READABLE = 8,     /* `delivered` more in-order bytes, from the old rcv_nxt on */
-    TCP_EVENT_ACKED = 16,       /* `acked` bytes leave the front of the send queue */
-    TCP_EVENT_FIN = 32,         /* the peer will send no more, and all it sent is in order */
-    TCP_EVENT_WINDOW = 64,      /* the send window opened or the send queue became empty */
-    TCP_EVENT_R1 = 128,         /* timeouts reached R1: tell the user, look for another route */
-    TCP_EVENT_URGENT = 256,     /* rcv_up moved; urgent data up to rcv_up, exclusive */
-    TCP_EVENT_PUSH = 512,       /* what was delivered ends with a push */
+    TCP_EVENT_OUTPUT = 1, /* tcp_output() has something, or may have */
+    TCP_EVENT_CONNECTED = 2, /* the handshake is over */
+    TCP_EVENT_DATA = 4, /* store: `len` payload bytes from `skip` on at sequence number `seq` */
+    TCP_EVENT_READABLE = 8, /* `delivered` more in-order bytes, from the old rcv_nxt on */
+    TCP_EVENT_ACKED = 16, /* `acked` bytes leave the front of the send queue */
+    TCP_EVENT_FIN = 32, /* the peer will send no more, and all it sent is in order */
+    TCP_EVENT_WINDOW = 64, /* the send window opened or the send queue became empty */
+    TCP_EVENT_R1 = 128, /* timeouts reached R1: tell the user, look for another route */
+    TCP_EVENT_URGENT = 256, /* rcv_up moved; urgent data up to rcv_up, exclusive */
+    TCP_EVENT_PUSH = 512, /* what was delivered ends with a push */
     TCP_EVENT_REPLY_RST = 1024, /* answer this segment with tcp_reset_for() */
     TCP_EVENT_TIME_WAIT = 2048, /* state is TIME_WAIT now */
-    TCP_EVENT_CLOSED = 4096,    /* state is CLOSED: `reason` says why; the caller releases it */
+    TCP_EVENT_CLOSED = 4096, /* state is CLOSED: `reason` says why; the caller releases it */
     TCP_EVENT_DROP_RANGES = 8192, /* all out-of-order bytes held for this connection are void */
-    TCP_EVENT_UPLOAD = 16384,   /* CHIMNEY: the host must take it back: `reason` */
+    TCP_EVENT_UPLOAD = 16384, /* CHIMNEY: the host must take it back: `reason` */
     TCP_EVENT_CONFIRMED = 32768, /* the path to the neighbour works: forward progress (RFC 4861 7.3.1) */
-    TCP_EVENT_MTU = 65536       /* the path MTU changed */
+    TCP_EVENT_MTU = 65536 /* the path MTU changed */
 };
 
 enum tcp_reason {
     TCP_REASON_NONE = 0,
-    TCP_REASON_CLOSED = 1,      /* both sides closed, acknowledged */
-    TCP_REASON_RESET = 2,       /* RST in ESTABLISHED and later */
-    TCP_REASON_REFUSED = 3,     /* RST in answer to our SYN, or an ICMP hard error */
-    TCP_REASON_TIMEOUT = 4,     /* R2, user timeout or MaxRT */
-    TCP_REASON_KEEPALIVE = 5,   /* probes without answer */
+    TCP_REASON_CLOSED = 1, /* both sides closed, acknowledged */
+    TCP_REASON_RESET = 2, /* RST in ESTABLISHED and later */
+    TCP_REASON_REFUSED = 3, /* RST in answer to our SYN, or an ICMP hard error */
+    TCP_REASON_TIMEOUT = 4, /* R2, user timeout or MaxRT */
+    TCP_REASON_KEEPALIVE = 5, /* probes without answer */
     TCP_REASON_DATA_AFTER_CLOSE = 6, /* SHLD-3: data that nobody can read */
-    TCP_REASON_ABORTED = 7,     /* by the user */
+    TCP_REASON_ABORTED = 7, /* by the user */
     TCP_REASON_UNREACHABLE = 8, /* SYN timed out and ICMP said why */
     /* CHIMNEY uploads */
     TCP_REASON_UPLOAD_SYN = 16,
     TCP_REASON_UPLOAD_URGENT = 17,
     TCP_REASON_UPLOAD_TIMEOUT = 18,
     TCP_REASON_UPLOAD_TIME_WAIT = 19,
-    TCP_REASON_UPLOAD_RESOURCES = 20
+    TCP_REASON_UPLOAD_RESOURCES = 20 /* no node for what is out of order, or data after closing */
 };
 
 struct tcp_result {
@@ -217,6 +235,13 @@ enum tcp_icmp { TCP_ICMP_SOFT = 0, TCP_ICMP_HARD = 1, TCP_ICMP_TOO_BIG = 2, TCP_
 void tcp_icmp(tcp_engine *engine, struct tcp_connection *c, uint64_t now_ns, uint32_t kind,
               uint32_t quoted_seq, uint32_t mtu, struct tcp_result *result);
 
+/*
+ * The path carries packets of that size now, larger or smaller than before: what is in flight and larger is sent again.
+ * Less than the least of its IP version counts as that.
+ */
+void tcp_set_path_mtu(tcp_engine *engine, struct tcp_connection *c, uint64_t now_ns, uint32_t mtu,
+                      struct tcp_result *result);
+
 /* -- time --------------------------------------------------------------------------------------------------- */
 
 /*
@@ -258,6 +283,17 @@ bool tcp_range_at(const tcp_engine *engine, const struct tcp_connection *c, uint
 
 /* NULL, or the name of an invariant that does not hold (spec/tcp.md TCP-*). For tests. */
 const char *tcp_check(const tcp_engine *engine, const struct tcp_connection *c);
+
+/* The same, but whether something ends every wait: of a connection whose expired timers the caller let go by. */
+const char *tcp_check_structure(const tcp_engine *engine, const struct tcp_connection *c);
+
+/* The time of the last call; connections in use; entries for runs and ranges that are free. */
+uint64_t tcp_engine_now(const tcp_engine *engine);
+uint32_t tcp_connections_used(const tcp_engine *engine);
+uint32_t tcp_nodes_left(const tcp_engine *engine);
+
+/* Bytes that tcp_engine_create() allocates. */
+size_t tcp_engine_footprint(const tcp_engine *engine);
 
 /* cdef end */
 

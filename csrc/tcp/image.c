@@ -41,21 +41,27 @@ static void ranges_save(const struct tcp_engine *e, const struct tcp_connection 
     }
 }
 
-static void image_save(const struct tcp_engine *e, const struct tcp_connection *c, struct archive *a)
+void image_save(const struct tcp_engine *e, const struct tcp_connection *c, struct archive *a)
 {
     struct image image = {.c = *c};
-    uint8_t end = 0;
-    int refusal;
 
     if (c->recovery != 0) {
         image.r = e->recoveries[c->recovery];
     }
     image_turn(&image, e);
     image.c.ts_offset += engine_ms(e);
-    (void)image_walk_header(a, &refusal);
     image_walk_connection(a, &image);
     runs_save(e, c, a);
     ranges_save(e, c, a);
+}
+
+static void image_write(const struct tcp_engine *e, const struct tcp_connection *c, struct archive *a)
+{
+    uint8_t end = 0;
+    int refusal;
+
+    (void)image_walk_header(a, &refusal);
+    image_save(e, c, a);
     ARCHIVE(a, TAG_END, end, 0);
 }
 
@@ -64,7 +70,7 @@ size_t tcp_image_size(const tcp_engine *engine, const struct tcp_connection *c)
     struct archive a;
 
     archive_save(&a, NULL, 0);
-    image_save(engine, c, &a);
+    image_write(engine, c, &a);
     return a.at;
 }
 
@@ -75,6 +81,6 @@ size_t tcp_save(tcp_engine *engine, const struct tcp_connection *c, uint64_t now
 
     engine_at(engine, now_ns);
     archive_save(&a, out, capacity);
-    image_save(engine, c, &a);
+    image_write(engine, c, &a);
     return a.at <= capacity ? a.at : 0;
 }

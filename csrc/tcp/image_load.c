@@ -25,7 +25,7 @@ static bool is_basis_sound(const struct tcp_connection *c)
     if (c->path_mtu != 0 && c->path_mtu < least) {
         return false;
     }
-    return c->state != TCP_STATE_CLOSED && (c->is_ipv6 != 0 || (is_padded(c->local) && is_padded(c->remote)));
+    return c->is_ipv6 != 0 || (is_padded(c->local) && is_padded(c->remote));
 }
 
 /* UNA <= NXT, and NXT as far as what was queued, SYN and FIN included. */
@@ -43,7 +43,7 @@ static bool is_sender_sound(const struct tcp_connection *c)
 /* Before the handshake is over there is a SYN, sent or not, and nothing else. */
 static bool is_handshake_sound(const struct tcp_connection *c)
 {
-    return tcp_is_synchronized(c)
+    return tcp_is_synchronized(c) || c->state == TCP_STATE_CLOSED
            || (tcp_flight(c) <= 1 && c->snd_end != c->snd_una && !tcp_has(c, TCP_FIN_SENT)
                && c->rcv_acked == c->rcv_nxt && c->phase == TCP_PHASE_OPEN && c->recovery == 0);
 }
@@ -94,6 +94,12 @@ static bool is_idle_sound(const struct tcp_connection *c)
     return !tcp_is_synchronized(c) || (c->run_seq == c->snd_nxt && c->run_marks == 0);
 }
 
+/* What ended without a word has no runs, whatever was in flight. */
+static bool is_given_up(const struct tcp_connection *c)
+{
+    return c->state == TCP_STATE_CLOSED && c->runs == 0 && c->run_seq == c->snd_nxt;
+}
+
 /* Runs must cover UNA .. run_seq without a gap. */
 static bool runs_load(struct tcp_engine *e, struct tcp_connection *c, struct archive *a)
 {
@@ -112,7 +118,7 @@ static bool runs_load(struct tcp_engine *e, struct tcp_connection *c, struct arc
         at = node->right;
     }
     archive_refuse_if(a, (c->run_marks & SCOREBOARD_SACKED) != 0); /* what is SACKed is a node */
-    archive_refuse_if(a, c->snd_una != c->snd_nxt && c->run_seq != at);
+    archive_refuse_if(a, c->snd_una != c->snd_nxt && c->run_seq != at && !is_given_up(c));
     archive_refuse_if(a, c->snd_una == c->snd_nxt && (count != 0 || !is_idle_sound(c)));
     return true;
 }
@@ -173,73 +179,96 @@ static void timers_start(struct tcp_engine *e, struct tcp_connection *c)
     }
 }
 
-static int body_load(struct tcp_engine *e, struct tcp_connection *c, struct archive *a)
-{
-    uint8_t end = 0;
-
-    if (!runs_load(e, c, a) || !ranges_load(e, c, a)) {
-        return a->failed ? TCP_LOAD_FORMAT : TCP_LOAD_RESOURCES;
-    }
-    ARCHIVE(a, TAG_END, end, 0);
-    archive_refuse_if(a, a->at != a->len);
-    if (a->failed) {
-        return TCP_LOAD_FORMAT;
-    }
-    timers_start(e, c);
-    return tcp_check(e, c) == NULL ? TCP_LOAD_OK : TCP_LOAD_FORMAT;
-}
-
-/* Gives back what was taken; a stranger's lists are whole, for they were built here. */
-static void load_undo(struct tcp_engine *e, struct tcp_connection *c)
+/* Gives back what was taken but the connection; a stranger's lists are whole, for they were built here. */
+static void build_undo(struct tcp_engine *e, struct tcp_connection *c)
 {
     timer_release(e, c);
     runs_release(e, c);
     reassembly_drop(e, c);
     if (c->recovery != 0) {
         pool_give(&e->recovery_pool, c->recovery);
+        c->recovery = 0;
     }
-    pool_give(&e->connection_pool, (uint32_t)(c - e->connections));
 }
 
-static int image_load(struct tcp_engine *e, const struct image *image, struct archive *a,
-                      struct tcp_connection **c)
+bool image_build(struct tcp_engine *e, const struct image *image, struct archive *a, uint32_t index)
 {
     const uint32_t recovery = image->c.recovery != 0 ? pool_take(&e->recovery_pool) : 0;
-    const uint32_t index = recovery != 0 || image->c.recovery == 0 ? pool_take(&e->connection_pool) : 0;
-    int result;
+    struct tcp_connection *c = &e->connections[index];
 
-    if (index == 0) {
-        if (recovery != 0) {
-            pool_give(&e->recovery_pool, recovery);
+    if (a->failed || (recovery == 0 && image->c.recovery != 0)) {
+        return false;
+    }
+    image_place(e, image, c, recovery);
+    if (!runs_load(e, c, a) || !ranges_load(e, c, a) || a->failed) {
+        build_undo(e, c);
+        return false;
+    }
+    return true;
+}
+
+void image_read(struct tcp_engine *e, struct archive *a, struct image *image)
+{
+    memset(image, 0, sizeof *image);
+    image_walk_connection(a, image);
+    image_turn(image, e);
+    archive_refuse_if(a, !is_basis_sound(&image->c) || !is_sender_sound(&image->c));
+    archive_refuse_if(a, !is_receiver_sound(&image->c) || !is_handshake_sound(&image->c));
+    archive_refuse_if(a, !is_xmit_sound(&image->c));
+}
+
+static bool image_ends(struct archive *a)
+{
+    uint8_t end = 0;
+
+    ARCHIVE(a, TAG_END, end, 0);
+    archive_refuse_if(a, a->at != a->len);
+    return !a->failed;
+}
+
+/* enum tcp_load_result. */
+static int image_load(struct tcp_engine *e, const struct image *image, struct archive *a, uint32_t index)
+{
+    struct tcp_connection *c = &e->connections[index];
+
+    if (!image_build(e, image, a, index)) {
+        return a->failed ? TCP_LOAD_FORMAT : TCP_LOAD_RESOURCES;
+    }
+    if (image_ends(a)) {
+        timers_start(e, c);
+        if (tcp_check(e, c) == NULL) {
+            return TCP_LOAD_OK;
         }
-        return TCP_LOAD_RESOURCES;
     }
-    image_place(e, image, &e->connections[index], recovery);
-    result = body_load(e, &e->connections[index], a);
-    if (result != TCP_LOAD_OK) {
-        load_undo(e, &e->connections[index]);
-        return result;
-    }
-    *c = &e->connections[index];
-    return TCP_LOAD_OK;
+    build_undo(e, c);
+    return TCP_LOAD_FORMAT;
 }
 
 int tcp_load(tcp_engine *engine, uint64_t now_ns, const uint8_t *bytes, size_t len, struct tcp_connection **c)
 {
     struct image image;
     struct archive a;
-    int refusal;
+    int refusal, result;
+    uint32_t index;
 
     engine_at(engine, now_ns);
-    memset(&image, 0, sizeof image);
     archive_load(&a, bytes, len);
     if (!image_walk_header(&a, &refusal)) {
         return refusal;
     }
-    image_walk_connection(&a, &image);
-    image_turn(&image, engine);
-    archive_refuse_if(&a, !is_basis_sound(&image.c) || !is_sender_sound(&image.c));
-    archive_refuse_if(&a, !is_receiver_sound(&image.c) || !is_handshake_sound(&image.c));
-    archive_refuse_if(&a, !is_xmit_sound(&image.c));
-    return a.failed ? TCP_LOAD_FORMAT : image_load(engine, &image, &a, c);
+    image_read(engine, &a, &image);
+    if (a.failed || image.c.state == TCP_STATE_CLOSED) {
+        return TCP_LOAD_FORMAT;
+    }
+    index = pool_take(&engine->connection_pool);
+    if (index == 0) {
+        return TCP_LOAD_RESOURCES;
+    }
+    result = image_load(engine, &image, &a, index);
+    if (result != TCP_LOAD_OK) {
+        engine_forget(engine, &engine->connections[index]);
+        return result;
+    }
+    *c = &engine->connections[index];
+    return TCP_LOAD_OK;
 }

@@ -36,6 +36,18 @@ bool image_walk_header(struct archive *a, int *refusal);
 void image_walk_connection(struct archive *a, struct image *image);
 void image_walk_node(struct archive *a, struct tcp_node *node);
 
+/* A connection with its lists, without magic, version and end: it may be CLOSED. */
+void image_save(const struct tcp_engine *e, const struct tcp_connection *c, struct archive *a);
+
+/* What image_save() wrote, up to the lists, checked; a->failed when it cannot be. */
+void image_read(struct tcp_engine *e, struct archive *a, struct image *image);
+
+/*
+ * The rest of it, into connection `index`, which is taken already; no timer is started. False: a->failed, or nodes or
+ * recovery entries are used up; what was taken is given back, the connection aside.
+ */
+bool image_build(struct tcp_engine *e, const struct image *image, struct archive *a, uint32_t index);
+
 /* All times become the ages that they have now, and ages the times. ts_offset is not turned: the saver adds the time, the loader takes it off. */
 void image_turn(struct image *image, const struct tcp_engine *e);
 

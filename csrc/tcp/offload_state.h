@@ -46,7 +46,11 @@ enum tcp_offload_const_flag {
 
 enum tcp_offload_cached_flag {
     TCP_CONNECTION_KEEP_ALIVE_ENABLED = 0x01,
-    TCP_CONNECTION_NAGLING_ENABLED = 0x02
+    TCP_CONNECTION_NAGLING_ENABLED = 0x02,
+    /* of an update only */
+    TCP_CONNECTION_KEEP_ALIVE_RESTART = 0x04,
+    TCP_CONNECTION_MAX_RT_RESTART = 0x08,
+    TCP_CONNECTION_UPDATE_RCV_WND = 0x10
 };
 
 enum tcp_offload_connection_state {
@@ -154,6 +158,30 @@ struct tcp_offload_taker {
  */
 int tcp_from_offload(tcp_engine *engine, uint64_t now_ns, const struct tcp_offload_taker *taker,
                      const struct tcp_offload_state *state, struct tcp_connection **c);
+
+/*
+ * The host takes it back into the connection that it came from, which is frozen since (tcp_freeze): the same place,
+ * addresses and ports. What the border does not carry and the host knows stays: strict timestamps, PLPMTUD, that the
+ * user closed both ways. Result and consequences as above; what the user did meanwhile (tcp_shutdown, options,
+ * tcp_set_receive_buffer) follows by its own calls. Refused: it is frozen as before.
+ */
+int tcp_return(tcp_engine *engine, struct tcp_connection *c, uint64_t now_ns,
+               const struct tcp_offload_taker *taker, const struct tcp_offload_state *state);
+
+/*
+ * CACHED of a connection that lives here (MiniportUpdateOffload), or nothing when a value is refused
+ * (TCP_OFFLOAD_VALUE). A timer that runs goes on with its old time, unless a flag says otherwise:
+ *
+ *   KEEP_ALIVE_ENABLED   the timer starts when it was off, and stops when it is off now
+ *   KEEP_ALIVE_RESTART   no probe counts as sent, and the timer starts with KaTimeout
+ *   MAX_RT_RESTART       TotalRT is 0; and where KaProbeCount changes, no keepalive probe counts as sent; where
+ *                        KaTimeout or KaInterval change, the keepalive timer starts anew
+ *   UPDATE_RCV_WND       InitialRcvWnd counts, and the peer hears of it if that opens its window (else it is not looked
+ *                        at but for its bounds); the right edge never moves back
+ */
+int tcp_offload_update(tcp_engine *engine, struct tcp_connection *c, uint64_t now_ns,
+                       uint32_t ticks_per_second, const struct tcp_offload_cached *cached,
+                       struct tcp_result *result);
 
 /* cdef end */
 

@@ -4,11 +4,12 @@
 #include "tcp/ending.h"
 #include "tcp/hystart.h"
 #include "tcp/keepalive.h"
-#include "tcp/offload_state.h"
+#include "tcp/offload_admit.h"
 #include "tcp/offload_ticks.h"
 #include "tcp/option.h"
 #include "tcp/output.h"
 #include "tcp/persist.h"
+#include "tcp/reassembly.h"
 #include "tcp/recovery.h"
 #include "tcp/rtt.h"
 #include "tcp/scoreboard.h"
@@ -17,7 +18,7 @@
 
 #include <string.h>
 
-enum { SPAN_MAX = 1 << 30, MSS_LEAST = 48, RCV_MSS_FIRST = 536, BACKOFF_MAX = 31, VLAN_PRIORITY_SHIFT = 13 };
+enum { RCV_MSS_FIRST = 536, BACKOFF_MAX = 31, VLAN_PRIORITY_SHIFT = 13 };
 
 struct taking {
     struct tcp_engine *e;
@@ -26,84 +27,6 @@ struct taking {
     const struct tcp_offload_delegated *d; /* of state */
     uint32_t rate;
 };
-
-/* -- what may be taken -------------------------------------------------------------------------------------- */
-
-/* What a state says of the two FINs. */
-enum { FIN_OURS = 1, FIN_OURS_ACKED = 2, FIN_THEIRS = 4, STATE_NONE = 128 };
-
-struct state_row {
-    uint8_t state, fins;
-};
-
-static const struct state_row *state_row(uint32_t ndis)
-{
-    static const struct state_row rows[] = {
-        [TcpConnectionClosed] = {TCP_STATE_CLOSED, STATE_NONE},
-        [TcpConnectionListen] = {TCP_STATE_CLOSED, STATE_NONE},
-        [TcpConnectionSynSent] = {TCP_STATE_SYN_SENT, STATE_NONE},
-        [TcpConnectionSynRcvd] = {TCP_STATE_SYN_RECEIVED, STATE_NONE},
-        [TcpConnectionEstablished] = {TCP_STATE_ESTABLISHED, 0},
-        [TcpConnectionFinWait1] = {TCP_STATE_FIN_WAIT_1, FIN_OURS},
-        [TcpConnectionFinWait2] = {TCP_STATE_FIN_WAIT_2, FIN_OURS | FIN_OURS_ACKED},
-        [TcpConnectionCloseWait] = {TCP_STATE_CLOSE_WAIT, FIN_THEIRS},
-        [TcpConnectionClosing] = {TCP_STATE_CLOSING, FIN_OURS | FIN_THEIRS},
-        [TcpConnectionLastAck] = {TCP_STATE_LAST_ACK, FIN_OURS | FIN_THEIRS},
-        [TcpConnectionTimeWait] = {TCP_STATE_TIME_WAIT, FIN_OURS | FIN_OURS_ACKED | FIN_THEIRS},
-    };
-
-    return ndis < sizeof rows / sizeof rows[0] ? &rows[ndis] : &rows[TcpConnectionClosed];
-}
-
-static bool is_state_taken(const struct tcp_offload_taker *taker, uint32_t ndis)
-{
-    return (state_row(ndis)->fins & STATE_NONE) == 0
-           && (ndis != TcpConnectionTimeWait || taker->profile == TCP_PROFILE_RFC);
-}
-
-static bool is_path_sound(const struct tcp_offload_path *path)
-{
-    static const uint8_t zero[12] = {0};
-    const bool is_padded = memcmp(path->SourceAddress + 4, zero, sizeof zero) == 0
-                           && memcmp(path->DestinationAddress + 4, zero, sizeof zero) == 0;
-
-    return path->IsIpv6 <= 1 && path->VlanId <= 0xFFF && path->PathMtu >= (path->IsIpv6 != 0 ? 1280 : 68)
-           && (path->IsIpv6 != 0 || is_padded);
-}
-
-static bool is_shape_sound(const struct tcp_offload_const *shape, const struct tcp_offload_cached *cached)
-{
-    const bool is_scaled = (shape->Flags & TCP_CONNECTION_WINDOW_SCALING_ENABLED) != 0;
-
-    return shape->SndWindScale <= 14 && shape->RcvWindScale <= 14
-           && (is_scaled || (shape->SndWindScale | shape->RcvWindScale) == 0) && shape->RemoteMss >= MSS_LEAST
-           && cached->UserPriority <= 7 && cached->InitialRcvWnd <= SPAN_MAX;
-}
-
-/* Bytes sent and not acknowledged, FIN included, against the bytes that came along. */
-static bool is_sent_sound(const struct tcp_offload_delegated *d)
-{
-    const unsigned fins = state_row(d->State)->fins;
-    const uint32_t sent = d->SndMax - d->SndUna;
-
-    if (d->SendBacklogSize > SPAN_MAX || d->SndNxt - d->SndUna > sent) {
-        return false;
-    }
-    if ((fins & FIN_OURS_ACKED) != 0) {
-        return sent == 0 && d->SendBacklogSize == 0;
-    }
-    return sent <= d->SendBacklogSize + ((fins & FIN_OURS) != 0 ? 1U : 0U);
-}
-
-static bool are_windows_sound(const struct tcp_offload_delegated *d)
-{
-    return d->RcvWnd <= SPAN_MAX && d->SndWnd <= SPAN_MAX && d->MaxSndWnd <= SPAN_MAX
-           && d->ReceiveBacklogSize <= SPAN_MAX && d->CWnd != 0 && d->CWnd <= CONGESTION_WINDOW_MAX
-           && d->KeepAlive.ProbeCount <= UINT8_MAX && d->Retransmit.Count <= UINT8_MAX
-           && d->SndWndProbeCount <= BACKOFF_MAX;
-}
-
-/* -- taking it ---------------------------------------------------------------------------------------------- */
 
 static void take_identity(struct taking *t)
 {
@@ -123,10 +46,10 @@ static void take_identity(struct taking *t)
 static void take_flags(struct taking *t)
 {
     const unsigned agreed = t->state->Const.Flags, wanted = t->state->Cached.Flags;
-    const unsigned fins = state_row(t->d->State)->fins;
+    const unsigned fins = offload_row(t->d->State)->fins;
     struct tcp_connection *c = t->c;
 
-    c->state = state_row(t->d->State)->state;
+    c->state = offload_row(t->d->State)->state;
     c->flags |= (agreed & TCP_CONNECTION_TIMESTAMP_ENABLED) != 0 ? TCP_HAS_TIMESTAMPS : 0;
     c->flags |= (agreed & TCP_CONNECTION_SACK_ENABLED) != 0 ? TCP_HAS_SACK : 0;
     c->flags |= (agreed & TCP_CONNECTION_WINDOW_SCALING_ENABLED) != 0 ? TCP_HAS_WSCALE : 0;
@@ -141,7 +64,7 @@ static void take_sender(struct taking *t)
 {
     const struct tcp_offload_delegated *d = t->d;
     struct tcp_connection *c = t->c;
-    const bool is_acked = (state_row(d->State)->fins & FIN_OURS_ACKED) != 0;
+    const bool is_acked = (offload_row(d->State)->fins & FIN_OURS_ACKED) != 0;
 
     c->snd_una = d->SndUna;
     c->snd_nxt = d->SndMax;
@@ -325,25 +248,38 @@ static void take_all(struct taking *t)
     take_wait(t);
 }
 
-static bool are_values_sound(const struct tcp_offload_taker *taker, const struct tcp_offload_state *state)
+/* What stays of the connection that was here before: what the border does not carry, and its host knows. */
+enum { FLAGS_OF_HOST = TCP_STRICT_TIMESTAMPS | TCP_PLPMTUD | TCP_CLOSED_BY_USER };
+
+static void take_back(struct taking *t, const struct tcp_connection *before)
 {
-    return ticks_is_rate(taker->ticks_per_second) && taker->profile <= TCP_PROFILE_CHIMNEY
-           && taker->congestion <= TCP_CC_CUBIC && is_path_sound(&state->Path)
-           && is_shape_sound(&state->Const, &state->Cached) && is_sent_sound(&state->Delegated)
-           && are_windows_sound(&state->Delegated);
+    struct tcp_connection *c = t->c;
+
+    c->flags |= before->flags & (uint32_t)FLAGS_OF_HOST;
+    take_all(t);
+    c->rcv_mss = before->rcv_mss > c->rcv_mss ? before->rcv_mss : c->rcv_mss;
+    if (c->state == TCP_STATE_FIN_WAIT_2 && !timer_is_set(c, TCP_TIMER_KEEP)) {
+        ending_enter_fin_wait_2(t->e, c);
+    }
+}
+
+static bool is_same_connection(const struct tcp_connection *c, const struct tcp_offload_state *state)
+{
+    return memcmp(c->local, state->Path.SourceAddress, sizeof c->local) == 0
+           && memcmp(c->remote, state->Path.DestinationAddress, sizeof c->remote) == 0
+           && c->is_ipv6 == state->Path.IsIpv6 && c->local_port == state->Const.LocalPort
+           && c->remote_port == state->Const.RemotePort;
 }
 
 int tcp_from_offload(tcp_engine *engine, uint64_t now_ns, const struct tcp_offload_taker *taker,
                      const struct tcp_offload_state *state, struct tcp_connection **c)
 {
     struct taking t = {.e = engine, .state = state, .d = &state->Delegated, .rate = taker->ticks_per_second};
+    const int refusal = offload_admit(taker, state);
     uint32_t index;
 
-    if (!is_state_taken(taker, state->Delegated.State)) {
-        return TCP_OFFLOAD_STATE;
-    }
-    if (!are_values_sound(taker, state)) {
-        return TCP_OFFLOAD_VALUE;
+    if (refusal != TCP_OFFLOAD_OK) {
+        return refusal;
     }
     index = pool_take(&engine->connection_pool);
     if (index == 0) {
@@ -355,5 +291,28 @@ int tcp_from_offload(tcp_engine *engine, uint64_t now_ns, const struct tcp_offlo
     *t.c = (struct tcp_connection){.profile = taker->profile, .congestion = taker->congestion};
     take_all(&t);
     *c = t.c;
+    return TCP_OFFLOAD_OK;
+}
+
+int tcp_return(tcp_engine *engine, struct tcp_connection *c, uint64_t now_ns,
+               const struct tcp_offload_taker *taker, const struct tcp_offload_state *state)
+{
+    struct taking t = {
+        .e = engine, .c = c, .state = state, .d = &state->Delegated, .rate = taker->ticks_per_second};
+    const struct tcp_connection before = *c;
+    const int refusal = offload_admit(taker, state);
+
+    if (refusal != TCP_OFFLOAD_OK) {
+        return refusal;
+    }
+    if (!tcp_has(c, TCP_FROZEN) || !is_same_connection(c, state)) {
+        return TCP_OFFLOAD_VALUE;
+    }
+    engine_at(engine, now_ns);
+    timer_release(engine, c);
+    reassembly_drop(engine, c);
+    recovery_release(engine, c);
+    *c = (struct tcp_connection){.profile = taker->profile, .congestion = taker->congestion};
+    take_back(&t, &before);
     return TCP_OFFLOAD_OK;
 }

@@ -49,7 +49,7 @@ static void output_wait(struct tcp_engine *e, struct tcp_connection *c)
     if (c->snd_wnd == 0) {
         persist_start(e, c);
     } else {
-        timer_set_xmit(e, c, TCP_XMIT_OVERRIDE, e->config.override_us);
+        timer_set_xmit(e, c, TCP_XMIT_OVERRIDE, e->parameters.override_us);
     }
 }
 

@@ -65,6 +65,9 @@ static bool persist_is_hopeless(const struct tcp_engine *e, const struct tcp_con
 {
     const bool is_long = engine_ms(e) - c->retrans_ms >= ending_limit_ms(e, c);
 
+    if (ending_tries(e, c) != 0) {
+        return c->probes >= ending_tries(e, c);
+    }
     return is_long && c->probes != 0 && (c->user_timeout_ms != 0 || c->probes >= e->config.r1);
 }
 

@@ -5,7 +5,6 @@
 #include "wire/seq.h"
 
 enum {
-    DUP_THRESH = 3,
     REO_WND_PERSIST = 16, /* recoveries */
     REO_MULT_MAX = 255
 };
@@ -51,19 +50,21 @@ void rack_on_recovery_end(struct tcp_connection *c)
     }
 }
 
-static bool has_dup_thresh(const struct tcp_connection *c, uint32_t sacked_above)
+static bool has_dup_thresh(const struct tcp_engine *e, const struct tcp_connection *c, uint32_t sacked_above)
 {
-    return sacked_above > (DUP_THRESH - 1) * congestion_smss(c);
+    return sacked_above > (e->parameters.dup_threshold - 1) * congestion_smss(c);
 }
 
 /* RACK.reo_wnd; c->reo_mult is RACK.reo_wnd_mult - 1. */
-static uint32_t window_us(const struct tcp_connection *c, const struct tcp_recovery *r)
+static uint32_t window_us(const struct tcp_engine *e, const struct tcp_connection *c,
+                          const struct tcp_recovery *r)
 {
     uint64_t window = (uint64_t)c->min_rtt_us / 4 * (c->reo_mult + 1u);
     uint32_t srtt = c->srtt_us >> 3;
 
     if (!tcp_has(c, TCP_REORDERING_SEEN)
-        && (c->phase >= TCP_PHASE_RECOVERY || c->dup_acks >= DUP_THRESH || has_dup_thresh(c, r->sacked))) {
+        && (c->phase >= TCP_PHASE_RECOVERY || c->dup_acks >= e->parameters.dup_threshold
+            || has_dup_thresh(e, c, r->sacked))) {
         return 0;
     }
     return window < srtt ? (uint32_t)window : srtt;
@@ -77,10 +78,10 @@ struct rack_walk {
     bool has_rack;
 };
 
-static bool is_lost(const struct tcp_recovery *r, const struct tcp_connection *c, const struct tcp_node *run,
-                    struct rack_walk *w)
+static bool is_lost(const struct tcp_engine *e, const struct tcp_recovery *r, const struct tcp_connection *c,
+                    const struct tcp_node *run, struct rack_walk *w)
 {
-    if ((run->marks & SCOREBOARD_RETRANSMITTED) == 0 && has_dup_thresh(c, w->sacked_above)) {
+    if ((run->marks & SCOREBOARD_RETRANSMITTED) == 0 && has_dup_thresh(e, c, w->sacked_above)) {
         return true;
     }
     if (w->has_rack && delivery_is_before(run->stamp, run->right, r->rack_us, r->rack_end)) {
@@ -109,7 +110,7 @@ uint32_t rack_detect(struct tcp_engine *e, struct tcp_connection *c, struct tcp_
     if (w.has_rack && delivery_is_before(c->run_us, c->snd_nxt, r->rack_us, r->rack_end)) {
         (void)runs_seal(e, c);
     }
-    w.patience_us = r->rack_rtt_us + window_us(c, r);
+    w.patience_us = r->rack_rtt_us + window_us(e, c, r);
     w.sacked_above = tcp_has(c, TCP_REORDERING_SEEN) ? 0 : r->sacked;
     for (uint32_t index = runs_first(e, c); index != 0; index = runs_next(e, c, index)) {
         struct tcp_node *run = &e->nodes[index];
@@ -119,7 +120,7 @@ uint32_t rack_detect(struct tcp_engine *e, struct tcp_connection *c, struct tcp_
         }
         if ((run->marks & SCOREBOARD_SACKED) != 0) {
             w.sacked_above -= w.sacked_above != 0 ? run->right - run->left : 0;
-        } else if ((run->marks & SCOREBOARD_LOST) == 0 && is_lost(r, c, run, &w)) {
+        } else if ((run->marks & SCOREBOARD_LOST) == 0 && is_lost(e, r, c, run, &w)) {
             scoreboard_lose(e, c, run);
         }
     }

@@ -136,6 +136,7 @@ struct reassembly_fit reassembly_add(struct tcp_engine *e, struct tcp_connection
         }
         node->stamp = stamp;
     } else {
+        fit.is_short = pool_left(&e->node_pool) == 0;
         fit.is_kept = count < e->config.ranges_per_connection && range_insert(e, link, left, right, stamp);
     }
     return fit;

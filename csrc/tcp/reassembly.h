@@ -13,6 +13,7 @@
 struct reassembly_fit {
     uint32_t left, right; /* store these bytes; bytes held already are never overwritten (SEG-12) */
     bool is_kept;         /* false: nothing new, or no node left */
+    bool is_short;        /* no node was left for it */
     bool is_duplicate;    /* part of it was held already: dup is that part (RFC 2883) */
     struct tcp_block dup;
 };

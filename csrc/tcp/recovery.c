@@ -14,7 +14,6 @@
 #include <string.h>
 
 enum {
-    DUP_THRESH = 3,
     FRTO_GENUINE_SEGMENTS = 3 /* cwnd at most, when F-RTO finds the timeout genuine (RFC 5682 3.1) */
 };
 
@@ -135,7 +134,7 @@ static void detect_by_duplicates(struct tcp_engine *e, struct tcp_connection *c,
                                  const struct review *v)
 {
     bool is_by_ecn = (r->flags & TCP_RECOVERY_ECN) != 0;
-    bool is_third = c->dup_acks >= DUP_THRESH && !seq_lt(c->snd_una, c->tail_end);
+    bool is_third = c->dup_acks >= e->parameters.dup_threshold && !seq_lt(c->snd_una, c->tail_end);
     bool is_partial = c->phase == TCP_PHASE_RECOVERY && v->acked != 0 && !is_by_ecn;
 
     if (c->phase == TCP_PHASE_LOSS || (!is_third && !is_partial)) {
@@ -269,12 +268,13 @@ static void review_without_entry(struct tcp_engine *e, struct tcp_connection *c,
     review_growth(e, c, v);
 }
 
-static bool needs_entry(const struct tcp_connection *c, const struct review *v)
+static bool needs_entry(const struct tcp_engine *e, const struct tcp_connection *c, const struct review *v)
 {
     bool is_ece = tcp_has(c, TCP_HAS_ECN) && (v->ack->segment->control & TCP_ECE) != 0;
 
     return is_ece
-           || (!tcp_has(c, TCP_HAS_SACK) && c->dup_acks >= DUP_THRESH && !seq_lt(c->snd_una, c->tail_end));
+           || (!tcp_has(c, TCP_HAS_SACK) && c->dup_acks >= e->parameters.dup_threshold
+               && !seq_lt(c->snd_una, c->tail_end));
 }
 
 /* What the ACK delivers, and what that says of the round-trip time. */
@@ -305,7 +305,7 @@ static void on_any_ack(struct tcp_engine *e, struct tcp_connection *c, const str
         congestion_reduce(e, c, CONGESTION_LOSS);
         c->cwnd = c->ssthresh;
     }
-    r = needs_entry(c, &v) ? episode_entry(e, c) : engine_recovery(e, c);
+    r = needs_entry(e, c, &v) ? episode_entry(e, c) : engine_recovery(e, c);
     if (v.has_dup && !is_of_probe) {
         rack_on_dsack(c, r);
     }

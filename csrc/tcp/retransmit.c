@@ -7,8 +7,6 @@
 #include "tcp/xmit_timer.h"
 #include "wire/seq.h"
 
-enum { DUP_THRESH = 3 };
-
 /* New data that the peer's window lets out. */
 static uint32_t unsent(const struct tcp_connection *c)
 {
@@ -19,10 +17,11 @@ static uint32_t unsent(const struct tcp_connection *c)
     return left > 0 ? (uint32_t)left : 0;
 }
 
-/* Without SACK, before recovery: the first two duplicate ACKs each say that a segment left (RFC 3042). */
-static uint32_t duplicates_out(const struct tcp_connection *c, uint32_t flight)
+/* Without SACK, before recovery: each duplicate ACK below the threshold says that a segment left (RFC 3042). */
+static uint32_t duplicates_out(const struct tcp_engine *e, const struct tcp_connection *c, uint32_t flight)
 {
-    uint32_t segments = c->dup_acks < DUP_THRESH ? c->dup_acks : DUP_THRESH - 1;
+    const uint32_t threshold = e->parameters.dup_threshold;
+    uint32_t segments = c->dup_acks < threshold ? c->dup_acks : threshold - 1;
     uint32_t bytes = segments * congestion_smss(c);
 
     return bytes < flight ? bytes : flight;
@@ -37,7 +36,7 @@ uint32_t recovery_pipe(const struct tcp_engine *e, const struct tcp_connection *
         uint32_t gone = r->sacked + r->lost;
 
         if (c->phase < TCP_PHASE_RECOVERY && !tcp_has(c, TCP_HAS_SACK)) {
-            gone += duplicates_out(c, flight);
+            gone += duplicates_out(e, c, flight);
         }
         return gone < flight ? flight - gone : 0;
     }
@@ -45,7 +44,7 @@ uint32_t recovery_pipe(const struct tcp_engine *e, const struct tcp_connection *
         return flight;
     }
     if (c->phase == TCP_PHASE_DISORDER) {
-        return tcp_has(c, TCP_HAS_SACK) ? flight : flight - duplicates_out(c, flight);
+        return tcp_has(c, TCP_HAS_SACK) ? flight : flight - duplicates_out(e, c, flight);
     }
     return flight - scoreboard_count(e, c, SCOREBOARD_LOST);
 }

@@ -8,6 +8,7 @@
 
 struct tcp_engine {
     struct tcp_engine_config config;
+    struct tcp_engine_parameters parameters;
     uint64_t now_ns;
     uint32_t now_us, now_ms; /* the same, low bits: asked for several times a segment */
     struct tcp_connection *connections; /* [0] is never used: index 0 is none */
@@ -36,6 +37,16 @@ static inline void engine_at(struct tcp_engine *e, uint64_t now_ns)
         e->now_us = (uint32_t)(now_ns / 1000);
         e->now_ms = (uint32_t)(now_ns / 1000000);
     }
+}
+
+/* A place that no connection has is known by its profile (engine_archive.c). */
+enum { ENGINE_PROFILE_FREE = 0xFF };
+
+static inline void engine_forget(struct tcp_engine *e, struct tcp_connection *c)
+{
+    c->state = TCP_STATE_CLOSED;
+    c->profile = ENGINE_PROFILE_FREE;
+    pool_give(&e->connection_pool, (uint32_t)(c - e->connections));
 }
 
 static inline struct tcp_recovery *engine_recovery(struct tcp_engine *e, const struct tcp_connection *c)

@@ -39,14 +39,16 @@ static void text_learn_size(struct tcp_connection *c, uint32_t len)
     }
 }
 
-/* ACK-01, ACK-02: of two full-sized segments, or after a while. */
+/* ACK-01, ACK-02: of so many full-sized segments, or after a while. */
 static void text_delay_ack(struct tcp_engine *e, struct tcp_connection *c, uint32_t len)
 {
+    const struct tcp_engine_parameters *p = &e->parameters;
+
     text_learn_size(c, len);
-    if (c->rcv_nxt - c->rcv_acked >= 2U * c->rcv_mss) {
+    if (c->rcv_nxt - c->rcv_acked >= p->ack_every * c->rcv_mss || p->ack_every == 1 || p->delack_us == 0) {
         c->flags |= TCP_ACK_NOW;
     } else if (!timer_is_set(c, TCP_TIMER_DELACK)) {
-        timer_set_delack(e, c, e->config.delack_us);
+        timer_set_delack(e, c, p->delack_us);
     }
 }
 
@@ -164,6 +166,25 @@ static void text_owe_ack(struct tcp_connection *c)
     c->flags |= TCP_ACK_NOW;
 }
 
+/*
+ * CH-15: what a target can hold out of order is bounded, and used up: first this connection gives up what it holds;
+ * one that holds nothing is taken back by the host, which has more memory.
+ */
+static void text_is_short(struct arrival *a)
+{
+    struct tcp_connection *c = a->c;
+
+    if (c->profile != TCP_PROFILE_CHIMNEY) {
+        return;
+    }
+    if (c->ranges == 0) {
+        ending_upload(c, a->result, TCP_REASON_UPLOAD_RESOURCES);
+    } else {
+        tcp_drop_ranges(a->e, c);
+        a->result->events |= TCP_EVENT_DROP_RANGES;
+    }
+}
+
 /* SEG-12: held until what is missing comes; a FIN takes one number of the range (SACK reports it). */
 static void text_out_of_order(struct arrival *a)
 {
@@ -184,6 +205,8 @@ static void text_out_of_order(struct arrival *a)
         fin = a->has_fin && fit.right == end;
         text_store(a, fit.left, fit.right - fit.left - fin);
         c->flags |= fin ? TCP_FIN_SEEN : 0;
+    } else if (fit.is_short) {
+        text_is_short(a);
     }
 }
 

@@ -6,11 +6,12 @@
 #include "tcp/persist.h"
 #include "tcp/recovery.h"
 #include "tcp/timer.h"
+#include "tcp/xmit_timer.h"
 
-/* RFC 9293 MUST-20: R1 tells the user, once. */
+/* RFC 9293 MUST-20: R1 tells the user, once; a target: that it doubts the neighbour. */
 static void timeout_count(struct tcp_engine *e, struct tcp_connection *c, struct tcp_result *result)
 {
-    if (c->retransmits >= e->config.r1 && !tcp_has(c, TCP_NOTIFIED_R1)) {
+    if (c->retransmits >= e->parameters.doubt && !tcp_has(c, TCP_NOTIFIED_R1)) {
         c->flags |= TCP_NOTIFIED_R1;
         result->events |= TCP_EVENT_R1;
     }
@@ -45,21 +46,14 @@ static void timeout_syn(struct tcp_engine *e, struct tcp_connection *c, struct t
     timeout_count(e, c, result);
 }
 
-/* A user timeout is kept to the millisecond: the timer does not run beyond it. */
-static void timeout_cut(struct tcp_engine *e, struct tcp_connection *c)
-{
-    const uint32_t left_us = c->t_xmit_us - engine_us(e);
-
-    if (c->user_timeout_ms != 0 && timer_is_set(c, TCP_TIMER_XMIT) && c->xmit == TCP_XMIT_RTO) {
-        timer_set_xmit(e, c, TCP_XMIT_RTO, ending_cut_us(e, c, c->user_timeout_ms, left_us));
-    }
-}
-
 /* MUST-21: R2 is a time, but never so few tries that R1 is not reached. A user timeout stands for itself. */
 static bool timeout_is_hopeless(const struct tcp_engine *e, const struct tcp_connection *c)
 {
     const uint32_t tries = c->user_timeout_ms != 0 ? 1 : e->config.r1;
 
+    if (ending_tries(e, c) != 0) {
+        return c->retransmits >= ending_tries(e, c);
+    }
     return c->retransmits >= tries && engine_ms(e) - c->retrans_ms >= ending_limit_ms(e, c);
 }
 
@@ -72,7 +66,7 @@ static void timeout_rto(struct tcp_engine *e, struct tcp_connection *c, struct t
     recovery_on_timeout(e, c, TCP_XMIT_RTO);
     path_probe_on_timeout(e, c, result);
     timeout_count(e, c, result);
-    timeout_cut(e, c);
+    xmit_timer_cut(e, c);
 }
 
 static void timeout_xmit(struct tcp_engine *e, struct tcp_connection *c, struct tcp_result *result)

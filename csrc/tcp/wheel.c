@@ -5,14 +5,9 @@
 
 #include <string.h>
 
-enum {
-    SLOT_BITS = 6,
-    /* Where a connection stands: 0 nowhere, 1 .. 448 a slot, and: */
-    PLACE_SOON = WHEEL_LEVELS * WHEEL_SLOTS + 1,
-    PLACE_DUE = WHEEL_LEVELS * WHEEL_SLOTS + 2
-};
+enum { SLOT_BITS = 6 };
 
-_Static_assert(PLACE_DUE < 1 << (32 - WHEEL_INDEX_BITS), "a place fits above the index");
+_Static_assert(WHEEL_DUE < 1 << (32 - WHEEL_INDEX_BITS), "a place fits above the index");
 _Static_assert(WHEEL_SLOTS == 1 << SLOT_BITS, "a slot is one group of bits");
 
 void wheel_start(struct wheel *w, struct tcp_connection *connections)
@@ -20,11 +15,6 @@ void wheel_start(struct wheel *w, struct tcp_connection *connections)
     memset(w, 0, sizeof(*w));
     w->connections = connections;
     w->soon_ns = UINT64_MAX;
-}
-
-static inline uint32_t place_of(const struct tcp_connection *c)
-{
-    return c->wheel_prev >> WHEEL_INDEX_BITS;
 }
 
 static inline uint32_t prev_of(const struct tcp_connection *c)
@@ -52,7 +42,7 @@ static uint32_t place_for(const struct wheel *w, uint64_t deadline_ns)
         tick = now | ((UINT64_C(1) << (WHEEL_LEVELS * SLOT_BITS)) - 1);
     }
     if (tick == now) {
-        return PLACE_SOON;
+        return WHEEL_SOON;
     }
     level = bits_log2(tick ^ now) / SLOT_BITS;
     return 1 + level * WHEEL_SLOTS + (uint32_t)(tick >> (level * SLOT_BITS) & (WHEEL_SLOTS - 1));
@@ -60,10 +50,10 @@ static uint32_t place_for(const struct wheel *w, uint64_t deadline_ns)
 
 static uint32_t *place_head(struct wheel *w, uint32_t place)
 {
-    if (place == PLACE_SOON) {
+    if (place == WHEEL_SOON) {
         return &w->soon;
     }
-    return place == PLACE_DUE ? &w->due : &w->slots[place - 1];
+    return place == WHEEL_DUE ? &w->due : &w->slots[place - 1];
 }
 
 static void place_link(struct wheel *w, uint32_t index, uint32_t place)
@@ -77,7 +67,7 @@ static void place_link(struct wheel *w, uint32_t index, uint32_t place)
         w->connections[*head].wheel_prev |= index;
     }
     *head = index;
-    if (place <= WHEEL_LEVELS * WHEEL_SLOTS) {
+    if (place <= WHEEL_PLACES) {
         w->busy[(place - 1) / WHEEL_SLOTS] |= UINT64_C(1) << (place - 1) % WHEEL_SLOTS;
     }
 }
@@ -92,9 +82,9 @@ static void head_set(struct wheel *w, uint32_t place, uint32_t index, uint32_t n
         return;
     }
     *head = next;
-    if (next == 0 && place <= WHEEL_LEVELS * WHEEL_SLOTS) {
+    if (next == 0 && place <= WHEEL_PLACES) {
         w->busy[(place - 1) / WHEEL_SLOTS] &= ~(UINT64_C(1) << (place - 1) % WHEEL_SLOTS);
-    } else if (next == 0 && place == PLACE_SOON) {
+    } else if (next == 0 && place == WHEEL_SOON) {
         w->soon_ns = UINT64_MAX;
     }
 }
@@ -110,7 +100,7 @@ void wheel_prefetch(const struct wheel *w, uint32_t index)
 void wheel_remove(struct wheel *w, uint32_t index)
 {
     struct tcp_connection *c = &w->connections[index];
-    const uint32_t place = place_of(c), prev = prev_of(c), next = c->wheel_next;
+    const uint32_t place = wheel_place(c), prev = prev_of(c), next = c->wheel_next;
 
     if (place == 0) {
         return;
@@ -130,10 +120,10 @@ void wheel_remove(struct wheel *w, uint32_t index)
 /* Comes up no later than deadline_ns where it stands. One that is due already may be said to stand later. */
 static bool stands_before(struct wheel *w, uint32_t place, uint64_t deadline_ns)
 {
-    if (place == PLACE_DUE) {
+    if (place == WHEEL_DUE) {
         return true;
     }
-    if (place == PLACE_SOON) {
+    if (place == WHEEL_SOON) {
         return w->soon_ns <= deadline_ns;
     }
     return slot_tick(w, (place - 1) / WHEEL_SLOTS, (place - 1) % WHEEL_SLOTS) <= deadline_ns / WHEEL_TICK_NS;
@@ -141,7 +131,7 @@ static bool stands_before(struct wheel *w, uint32_t place, uint64_t deadline_ns)
 
 void wheel_file(struct wheel *w, uint32_t index, uint64_t deadline_ns)
 {
-    uint32_t place = place_of(&w->connections[index]);
+    uint32_t place = wheel_place(&w->connections[index]);
 
     if (place != 0) {
         if (stands_before(w, place, deadline_ns)) {
@@ -149,8 +139,8 @@ void wheel_file(struct wheel *w, uint32_t index, uint64_t deadline_ns)
         }
         wheel_remove(w, index);
     }
-    place = deadline_ns <= w->now_ns ? PLACE_DUE : place_for(w, deadline_ns);
-    if (place == PLACE_SOON && deadline_ns < w->soon_ns) {
+    place = deadline_ns <= w->now_ns ? WHEEL_DUE : place_for(w, deadline_ns);
+    if (place == WHEEL_SOON && deadline_ns < w->soon_ns) {
         w->soon_ns = deadline_ns;
     }
     place_link(w, index, place);

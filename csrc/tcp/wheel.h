@@ -20,6 +20,13 @@ enum { WHEEL_LEVELS = 7, WHEEL_SLOTS = 64, WHEEL_TICK_NS = 1024 };
 /* wheel_prev holds the index of the neighbour in its low bits and where the connection stands above them. */
 enum { WHEEL_INDEX_BITS = 22, WHEEL_INDEX_MAX = (1 << WHEEL_INDEX_BITS) - 1 };
 
+/* Where a connection stands: 0 nowhere, 1 .. WHEEL_PLACES a slot, and two lists. */
+enum {
+    WHEEL_PLACES = WHEEL_LEVELS * WHEEL_SLOTS,
+    WHEEL_SOON = WHEEL_PLACES + 1,
+    WHEEL_DUE = WHEEL_PLACES + 2
+};
+
 struct wheel {
     struct tcp_connection *connections; /* the engine's array */
     uint64_t now_ns;                    /* all that comes before is fetched, or in due */
@@ -58,5 +65,17 @@ static inline bool wheel_is_filed(const struct tcp_connection *c)
 {
     return c->wheel_prev >> WHEEL_INDEX_BITS != 0;
 }
+
+static inline uint32_t wheel_place(const struct tcp_connection *c)
+{
+    return c->wheel_prev >> WHEEL_INDEX_BITS;
+}
+
+/*
+ * Every list in its order; loading: into an empty wheel, connections from 1 to `last` of which each stands in one list
+ * at most. Those that no engine knows are refused by their profile.
+ */
+struct archive;
+void wheel_archive(struct wheel *w, struct archive *a, uint32_t last);
 
 #endif

@@ -1,6 +1,7 @@
 /* The retransmission timer: which of RTO, probe timeout and reordering timeout comes first, and from when it runs. */
 #include "tcp/xmit_timer.h"
 
+#include "tcp/ending.h"
 #include "tcp/recovery.h"
 #include "tcp/tail_probe.h"
 #include "tcp/timer.h"
@@ -122,6 +123,16 @@ void xmit_timer_hasten_probe(struct tcp_engine *e, struct tcp_connection *c, uin
     }
 }
 
+void xmit_timer_cut(struct tcp_engine *e, struct tcp_connection *c)
+{
+    const uint32_t left_us = c->t_xmit_us - engine_us(e);
+
+    if (c->user_timeout_ms != 0 && (is_armed_as(c, TCP_XMIT_RTO) || is_armed_as(c, TCP_XMIT_PERSIST))
+        && (int32_t)left_us > 0) {
+        timer_set_xmit(e, c, (enum tcp_xmit)c->xmit, ending_cut_us(e, c, c->user_timeout_ms, left_us));
+    }
+}
+
 void xmit_timer_on_head(struct tcp_engine *e, struct tcp_connection *c)
 {
     struct tcp_recovery *r = engine_recovery(e, c);
@@ -130,6 +141,7 @@ void xmit_timer_on_head(struct tcp_engine *e, struct tcp_connection *c)
         r->rto_start_us = engine_us(e);
     } else {
         xmit_timer_restart(e, c, tcp_flight(c), 0);
+        xmit_timer_cut(e, c);
     }
 }
 

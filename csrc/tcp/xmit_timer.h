@@ -24,6 +24,9 @@ bool xmit_timer_defer_probe(struct tcp_engine *e, struct tcp_connection *c);
 /* The flight is more than one segment now: the probe need not wait for a delayed ACK (RFC 8985 7.2). */
 void xmit_timer_hasten_probe(struct tcp_engine *e, struct tcp_connection *c, uint32_t flight);
 
+/* A user timeout is kept to the millisecond: the RTO, or the wait for a probe's answer, does not run beyond it. */
+void xmit_timer_cut(struct tcp_engine *e, struct tcp_connection *c);
+
 /* The segment at snd_una was sent again: RTO from now on. */
 void xmit_timer_on_head(struct tcp_engine *e, struct tcp_connection *c);
 

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.c_objects import build_program, is_asked
 from vnic.fuzz.coverage import Coverage
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 REPORT = ROOT / "build" / "fuzz-coverage.json"
-STRICT = [
-    "-std=c11",
-    "-D_POSIX_C_SOURCE=200809L",
-    "-Wall",
-    "-Wextra",
-    "-Wstrict-prototypes",
-    "-Wconversion",
-    "-Wshadow",
-    "-Werror",
-]
-SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g"]
-CARD = ("base", "gen", "wire", "pci", "nic")
+POSIX = ("-std=c11", "-D_POSIX_C_SOURCE=200809L")
 FUZZER = ("fuzz_card.c", "judge.c", "author.c", "author_op.c", "world.c", "tamper.c", "bring_up.c")
 
 _COVERAGE = Coverage()
@@ -45,22 +33,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         _COVERAGE.write(REPORT)
 
 
-def is_asked(name: str) -> bool:
-    """Whether an environment variable selects a flavour of the build."""
-    return os.environ.get(name, "0") not in ("", "0")
-
-
 def build_fuzzer(folder: Path) -> Path:
     """Compile the card and its C fuzzer into a program."""
-    flags = [*STRICT, "-O1", *(SANITIZE if is_asked("VNIC_SANITIZE") else [])]
-    flags += ["--coverage"] if is_asked("VNIC_COVERAGE") else []
-    target = folder / "fuzz_card"
-    include = [f"-I{ROOT / part}" for part in ("csrc", "csrc/include", "tests/fuzz")]
-    card = [path for room in CARD for path in sorted((ROOT / "csrc" / room).glob("*.c"))]
-    files = [*(HERE / name for name in FUZZER), *card]
-    command = ["gcc", *flags, *include, "-o", str(target), *map(str, files)]
-    subprocess.run(command, check=True, timeout=300, cwd=folder)
-    return target
+    files = [HERE / name for name in FUZZER]
+    return build_program(folder / "fuzz_card", files, *POSIX, f"-I{HERE}")
 
 
 @pytest.fixture(scope="session")

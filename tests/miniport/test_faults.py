@@ -184,7 +184,7 @@ def test_a_configuration_that_the_card_refuses_leaves_the_old_one() -> None:
 def test_sends_that_cannot_be_mapped_end_with_resources_and_leave_no_mapping() -> None:
     # Three rings, the bounce buffer and seven receive buffers leave one mapping over.
     keywords = {"*ReceiveBuffers": 8, "*TransmitBuffers": 8}
-    with Bench(queues=1, cpus=1, keywords=keywords, device={"map_regions": 12}) as bench:
+    with Bench(queues=1, cpus=1, keywords=keywords, device={"map_regions": 12, "connections": 0}) as bench:
         bench.send(plain_frame(100), pieces=[50])
         bench.settle()
         assert [sent.status for sent in bench.protocol.sent] == [NDIS_STATUS.RESOURCES]

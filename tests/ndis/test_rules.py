@@ -10,6 +10,7 @@ import pytest
 
 from vnic.host.cpu import Level, SpinLock
 from vnic.ndis.attributes import GeneralAttributes, OffloadAttributes, RegistrationAttributes
+from vnic.ndis.chimney_rules import CHIMNEY_RULES
 from vnic.ndis.layer import Injector
 from vnic.ndis.miniport import InterruptCharacteristics, ReceiveFlag, ResetResult
 from vnic.ndis.net_buffer_list import NetBufferList, link, net_buffer, net_buffer_list
@@ -892,7 +893,8 @@ def unbound_without_closing(stage: Stage) -> None:
 
 
 def test_every_rule_is_broken_once() -> None:
-    assert {rule_id for rule_id, _, _ in BREACHES} == set(RULES)
+    of_the_chimney = {rule.id for rule in CHIMNEY_RULES}  # broken in test_chimney_*.py
+    assert {rule_id for rule_id, _, _ in BREACHES} == set(RULES) - of_the_chimney
 
 
 @pytest.mark.parametrize(("rule_id", "name", "breach"), BREACHES, ids=[f"{r}-{n}" for r, n, _ in BREACHES])

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.c_objects import build_program, is_asked
+
 ROOT = Path(__file__).resolve().parents[2]
-CSRC = ROOT / "csrc"
-STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-Wstrict-prototypes"]
-FLAGS = ["-std=gnu11", "-O1", *STRICT]
-SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g"]
-CARD = ("base", "gen", "wire", "pci", "nic")
 WORLDS = 60
-
-
-def is_asked(name: str) -> bool:
-    """Whether an environment variable selects a flavour of the build."""
-    return os.environ.get(name, "0") not in ("", "0")
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +18,7 @@ def burst_equal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program that compares; for coverage it is built where the report looks."""
     folder = ROOT / "build/tests-burst" if is_asked("VNIC_COVERAGE") else tmp_path_factory.mktemp("burst")
     folder.mkdir(parents=True, exist_ok=True)
-    flags = [*FLAGS, *(SANITIZE if is_asked("VNIC_SANITIZE") else [])]
-    flags += ["--coverage"] if is_asked("VNIC_COVERAGE") else []
-    program = folder / "burst_equal"
-    card = [path for room in CARD for path in sorted((CSRC / room).glob("*.c"))]
-    sources = map(str, [Path(__file__).with_name("burst_equal.c"), *card])
-    command = ["gcc", *flags, f"-I{CSRC}", f"-I{CSRC / 'include'}", "-o", str(program), *sources]
-    subprocess.run(command, check=True, timeout=240, cwd=folder)
-    return program
+    return build_program(folder / "burst_equal", [Path(__file__).with_name("burst_equal.c")], "-std=gnu11")
 
 
 @pytest.mark.requirement("RUN-2", "RUN-6", "RUN-7")

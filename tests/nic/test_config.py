@@ -26,6 +26,13 @@ BOUNDS: dict[str, tuple[int, int, dict[str, Any]]] = {
     "faults": (0, 65536, {}),
     "rx_buffer_bytes": (8192, 1 << 28, {"max_frame": 1514}),
     "tx_buffer_bytes": (8192, 1 << 28, {"max_frame": 1514}),
+    "connections": (0, 1 << 20, {}),
+    "paths": (1, 1 << 20, {}),
+    "neighbours": (1, 1 << 20, {}),
+    "chimney_work": (16, 1 << 24, {}),
+    "chimney_nodes": (16, 1 << 24, {}),
+    "chimney_recoveries": (1, 1 << 20, {}),
+    "chimney_bytes": (1 << 16, 1 << 36, {}),
 }
 
 
@@ -118,3 +125,11 @@ def test_without_memory_there_is_no_card(python_environment: dict[str, str]) -> 
     refused, made = map(int, done.stdout.split())
     assert refused >= 10
     assert made >= 2
+
+
+def test_without_connections_the_rest_is_not_looked_at() -> None:
+    wrong: dict[str, Any] = {
+        name: 0 for name in BOUNDS if name.startswith("chimney") or name in ("paths", "neighbours")
+    }
+    with Device(connections=0, **wrong) as device:
+        assert device.is_idle

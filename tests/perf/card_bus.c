@@ -137,11 +137,16 @@ static void bars_place(vnic *card)
 int card_bus_open(struct card_bus *bus, unsigned queue_pairs)
 {
     struct vnic_config config;
-    int result;
 
     vnic_config_init(&config);
     config.queue_pairs = (uint8_t)queue_pairs;
-    result = vnic_create(&config, &bus->card);
+    return card_bus_open_with(bus, &config);
+}
+
+int card_bus_open_with(struct card_bus *bus, const struct vnic_config *config)
+{
+    const int result = vnic_create(config, &bus->card);
+
     if (result) {
         return result;
     }

@@ -11,6 +11,7 @@ struct card_bus {
 
 /* Creates a card with that many queue pairs, its BARs placed and its link up; 0, or an enum vnic_result. */
 int card_bus_open(struct card_bus *bus, unsigned queue_pairs);
+int card_bus_open_with(struct card_bus *bus, const struct vnic_config *config);
 void card_bus_close(struct card_bus *bus);
 
 /* What a driver is given. */

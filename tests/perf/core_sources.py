@@ -9,7 +9,7 @@ from typing import Any
 from .workshop import ROOT
 
 CSRC = ROOT / "csrc"
-CARD_ROOMS = ("base", "gen", "wire", "pci", "nic")
+CARD_ROOMS = ("base", "gen", "wire", "pci", "tcp", "nic")
 STACK_ROOMS = ("base", "wire", "tcp", "stack")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .harness import Benchmark, Goal, InterleavedBenchmark
-from .tcp_peers import Smoltcp, TunedLwip, debian_lwip, linux, our_engine, our_stack
+from .tcp_peers import Smoltcp, TunedLwip, debian_lwip, linux, our_chimney, our_engine, our_stack
 
 # Payload of a full-sized segment: all but lwIP agree on timestamps, which take 12 bytes of it.
 PLAIN, STAMPED = 1460, 1448
@@ -93,6 +93,71 @@ def memory() -> InterleavedBenchmark:
     )
 
 
+def chimney() -> InterleavedBenchmark:
+    """The same segments over offloaded connections."""
+    ours = {connections: f"vnic chimney {connections}" for connections in (ONE, MANY, HUGE)}
+    posted = f"{ours[ONE]}, posted buffers"
+    return InterleavedBenchmark(
+        "chimney",
+        "a full-sized TCP segment (1514 B frame) with its share of ACKs, both ends offloaded: rings, DMA, "
+        "checksums, placing, completion; driver and card",
+        [
+            our_chimney("data"),
+            our_chimney("many"),
+            our_chimney("huge"),
+            our_stack("data"),
+            our_stack("many"),
+            debian_lwip("data"),
+            debian_lwip("many"),
+            TunedLwip("data"),
+            TunedLwip("many"),
+            linux("veth"),
+        ],
+        [
+            Goal(f"{ONE}, posted buffers", posted, lwip_named(ONE), at_least=2.5),
+            Goal(f"{ONE}, receive pool", ours[ONE], lwip_named(ONE), at_least=2.5),
+            Goal(ONE, posted, (f"Linux veth {ONE}",), at_least=20),
+            Goal(ONE, posted, (f"vnic {ONE}",)),
+            Goal(MANY, ours[MANY], lwip_named(MANY)),
+            Goal(MANY, ours[MANY], (f"Linux veth {MANY}",)),
+            Goal(MANY, ours[MANY], (f"vnic {MANY}",)),
+            Goal(HUGE, ours[HUGE], (ours[ONE],), at_least=1 / 1.8),
+            Goal(HUGE, ours[HUGE], (ours[MANY],)),
+        ],
+        payloads={
+            **dict.fromkeys((*ours.values(), posted), STAMPED),
+            **dict.fromkeys((f"vnic {ONE}", f"vnic {ONE}, posted buffers", f"vnic {MANY}"), STAMPED),
+            f"vnic {ONE}, copied to the application": STAMPED,
+            **dict.fromkeys((f"Linux veth {ONE}", f"Linux veth {MANY}"), STAMPED),
+            **dict.fromkeys(lwip_named(ONE) + lwip_named(MANY), PLAIN),
+            **dict.fromkeys(lwip_named(f"{ONE}, copied to the application"), PLAIN),
+        },
+    )
+
+
+def chimney_objects() -> InterleavedBenchmark:
+    """Initiate and terminate, with 256 k others there."""
+    return InterleavedBenchmark(
+        "chimney-initiate",
+        "initiate and terminate of a connection by the admin ring; 1e9 / ns are connections a second",
+        [our_chimney("churn")],
+        [Goal("initiate + terminate", "vnic chimney initiate + terminate", at_most=5000)],
+    )
+
+
+def chimney_memory() -> InterleavedBenchmark:
+    """What a card costs for each connection; pools of work, blocks and nodes apart."""
+    return InterleavedBenchmark(
+        "chimney-memory",
+        "bytes of card memory a connection, of a card for 512 k",
+        [our_chimney("memory")],
+        [Goal("idle connection", "vnic chimney connection, lookup included", at_most=512, unit="B")],
+        unit="B",
+    )
+
+
 def tcp_benchmarks() -> list[Benchmark]:
     """Every benchmark of TCP."""
-    return [segments(), messages(), connects(), memory()]
+    return [
+        segments(), messages(), connects(), memory(), chimney(), chimney_objects(), chimney_memory(),
+    ]  # fmt: skip

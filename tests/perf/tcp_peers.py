@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .core_sources import CORE_FLAGS, CSRC, STACK_ROOMS, sources_of
+from .core_sources import CARD_ROOMS, CORE_FLAGS, CSRC, STACK_ROOMS, sources_of
 from .harness import Figures, MissingError
 from .program import ProgramContender
 from .workshop import HERE, Workshop
@@ -28,6 +28,14 @@ def our_engine() -> ProgramContender:
     """Two engines, no stack around them."""
     return ProgramContender(
         "engine alone", [HERE / "engine_path.c", *sources_of("base", "wire", "tcp")], flags=CORE_FLAGS
+    )
+
+
+def our_chimney(kind: str) -> ProgramContender:
+    """Offloaded connections: rings, DMA and both ends in one card in loopback, under a C driver."""
+    own = [HERE / "chimney_path.c", HERE / "chimney_driver.c", HERE / "card_bus.c"]
+    return ProgramContender(
+        f"chimney, {kind}", [*own, *sources_of(*CARD_ROOMS)], flags=CORE_FLAGS, arguments=[kind]
     )
 
 

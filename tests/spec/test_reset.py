@@ -22,6 +22,7 @@ OUTSIDE = {
     "GLB_SPEED",
     "GLB_TIME",
     "GLB_CAPS",
+    "GLB_FEATURES",
     "GLB_MAX_FRAME",
     "GLB_RX_BUFFER",
     "MAC_PERM_ADDR",
@@ -110,7 +111,7 @@ def test_registers_are_as_after_power_on(level: Level) -> None:
         level(rig)
         rig.power_up()
         for register in BAR0.MAP:
-            if register.name in OUTSIDE:
+            if register.name in OUTSIDE or register.name.startswith(("CHM_MAX_", "CHM_FREE_")):
                 continue
             for offset in register.offsets():
                 value = rig.device.read(0, offset, register.bytes)

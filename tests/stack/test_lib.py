@@ -45,7 +45,7 @@ def symbols(*options: str | Path) -> set[str]:
 def declared() -> set[str]:
     """The functions of the public headers."""
     names = set()
-    for header in ("vnic.h", "vnic_stack.h"):
+    for header in ("vnic.h", "vnic_stack.h", "vnic_stack_offload.h"):
         for line in (ROOT / "csrc/include/vnic" / header).read_text("utf-8").splitlines():
             if line.startswith("VNIC_API "):
                 names.add(line.partition("(")[0].split()[-1].lstrip("*"))

@@ -128,7 +128,7 @@ def test_the_user_timeout_bounds_retransmission_and_persist(
         t.wait(1_000_000)
         t.drain()
     spent = t.now_ms - start
-    assert timeout <= spent <= timeout * 2.1 + 1000
+    assert timeout <= spent <= timeout + (1000 if is_persist else 2)  # probes of a window begin with a round
     if profile == "rfc":
         t.expect_end("TIMEOUT")
     else:

@@ -32,6 +32,8 @@ def options_of(random: Random, both: dict[str, Any]) -> Options:
     options["max_len"] = random.choice([0, 0, 5000, 65_535])
     options["profile"] = random.choice(["rfc", "chimney"])
     options["iss"], options["ts_offset"] = random.choice(STARTS), random.choice(STARTS)
+    if options["profile"] == "chimney":  # one without nodes has itself uploaded (CH-15)
+        options["config"] = options["config"] | {"nodes": 2000}
     return Options(**options)
 
 

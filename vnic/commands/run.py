@@ -1,4 +1,4 @@
-"""`vnic run`: a capture through the card and its driver, and back out: who got what, and is it right."""
+"""`vnic run`: a capture, or with --chimney connections, through the card and its driver: is it right."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 
+from vnic.commands import chimney
 from vnic.commands.table import Table, print_tables
 from vnic.errors import ArgumentError
 from vnic.link.capture import CaptureWriter
@@ -70,6 +71,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="FILE.pcapng", help="write what was indicated, with RSS hash and queue"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    chimney.declare(parser)
 
 
 def _between(least: int, most: int) -> type[int]:
@@ -141,6 +143,8 @@ class Source:
 
 def execute(options: argparse.Namespace) -> int:
     """Run; 0: every frame was delivered or dropped with a reason, and came back; 1: not; 2: bad capture."""
+    if options.chimney:
+        return chimney.execute(options)
     path = Path(options.capture) if options.capture else Path(str(files("vnic") / "data" / SHIPPED))
     source = Source(path, sys.stderr.isatty() and not options.json)
     try:

@@ -305,7 +305,7 @@ def surroundings() -> SearchStrategy[Step]:
 
 def work() -> SearchStrategy[Step]:
     """Steps of engines, runs of random budgets, outputs taken."""
-    step = st.sampled_from((*Engine, 5, 255)).map(lambda engine: Step(OpCode.STEP, engine))
+    step = st.sampled_from((*Engine, len(Engine), 255)).map(lambda engine: Step(OpCode.STEP, engine))
     run = st.builds(
         lambda steps, byte_count: Step(OpCode.RUN, addr=steps, value=byte_count),
         st.integers(0, 20) | st.sampled_from((64, 200, 1000)),

@@ -22,8 +22,12 @@ def _whole(name: str, buf: Buffer, offset: int, size: int) -> None:
         raise ValueError(f"{name}: {size} bytes at offset {offset} of a buffer of {len(buf)}")
 
 
+_W1 = Struct("<1Q")
 _W2 = Struct("<2Q")
 _W4 = Struct("<4Q")
+_W6 = Struct("<6Q")
+_W8 = Struct("<8Q")
+_W20 = Struct("<20Q")
 
 
 @dataclass(slots=True)
@@ -350,4 +354,802 @@ class TxCompletion:
             w3 & 0xF,
             w3 >> 8 & 0xFF,
             w3 >> 63,
+        )
+
+
+@dataclass(slots=True)
+class ChmCommand:
+    """64 bytes in the admin ring. Reserved bits are 0."""
+
+    SIZE: ClassVar[int] = 64
+
+    op: int = 0  # Operation.
+    object: int = 0  # Kind of object.
+    queue: int = 0  # CREATE of TCP: queue pair whose submission ring the connection uses, all its life.
+    cookie: int = 0  # Given back in the completion.
+    handle: int = 0  # Object; CREATE: 0.
+    parent: int = 0  # CREATE: neighbour of a path, path of a connection; UPDATE of a path: another neighbour, or 0.
+    in_addr: int = 0  # Bus address of the image to read; 0 where none is.
+    out_addr: int = 0  # Bus address where the image is written; 0 where none is.
+    in_len: int = 0  # Bytes at IN_ADDR: the image's.
+    out_len: int = 0  # Bytes at OUT_ADDR: the image's.
+    send_addr: int = 0  # CREATE of TCP: bus address of submissions with OP SEND or DISCONNECT, whose bytes start at SndUna.
+    send_count: int = 0  # How many; 0: there is no send data.
+    reserved: int = 0  # 0.
+
+    def pack(self) -> Packed:
+        """The bytes in memory; ValueError names a field whose value does not fit."""
+        if self.op >> 8:
+            _fitting("chm_command.OP", self.op, 8)
+        if self.object >> 8:
+            _fitting("chm_command.OBJECT", self.object, 8)
+        if self.queue >> 8:
+            _fitting("chm_command.QUEUE", self.queue, 8)
+        if self.cookie >> 32:
+            _fitting("chm_command.COOKIE", self.cookie, 32)
+        if self.handle >> 32:
+            _fitting("chm_command.HANDLE", self.handle, 32)
+        if self.parent >> 32:
+            _fitting("chm_command.PARENT", self.parent, 32)
+        if self.in_addr >> 64:
+            _fitting("chm_command.IN_ADDR", self.in_addr, 64)
+        if self.out_addr >> 64:
+            _fitting("chm_command.OUT_ADDR", self.out_addr, 64)
+        if self.in_len >> 32:
+            _fitting("chm_command.IN_LEN", self.in_len, 32)
+        if self.out_len >> 32:
+            _fitting("chm_command.OUT_LEN", self.out_len, 32)
+        if self.send_addr >> 64:
+            _fitting("chm_command.SEND_ADDR", self.send_addr, 64)
+        if self.send_count >> 32:
+            _fitting("chm_command.SEND_COUNT", self.send_count, 32)
+        if self.reserved >> 64:
+            _fitting("chm_command.RESERVED", self.reserved, 64)
+        return _W8.pack(
+            self.op | self.object << 8 | self.queue << 16 | self.cookie << 32,
+            self.handle | self.parent << 32,
+            self.in_addr,
+            self.out_addr,
+            self.in_len | self.out_len << 32,
+            self.send_addr,
+            self.send_count,
+            self.reserved,
+        )
+
+    @classmethod
+    def unpack(cls, buf: Buffer, offset: int = 0) -> ChmCommand:
+        """The descriptor at `offset`, reserved bits dropped; ValueError outside the buffer."""
+        _whole("chm_command", buf, offset, 64)
+        w0, w1, w2, w3, w4, w5, w6, w7 = _W8.unpack_from(buf, offset)
+        return cls(
+            w0 & 0xFF,
+            w0 >> 8 & 0xFF,
+            w0 >> 16 & 0xFF,
+            w0 >> 32,
+            w1 & 0xFFFFFFFF,
+            w1 >> 32,
+            w2,
+            w3,
+            w4 & 0xFFFFFFFF,
+            w4 >> 32,
+            w5,
+            w6 & 0xFFFFFFFF,
+            w7,
+        )
+
+
+@dataclass(slots=True)
+class ChmSubmission:
+    """32 bytes in a submission ring. Reserved bits are 0."""
+
+    SIZE: ClassVar[int] = 32
+
+    addr: int = 0  # Bus address; 0 without data.
+    handle: int = 0  # Connection.
+    len: int = 0  # Bytes; CREDIT: bytes consumed.
+    op: int = 0  # Operation.
+    more: int = 0  # The request goes on in the next submission, of the same connection and operation.
+    push: int = 0  # SEND: PSH on the segment with its last byte.
+    no_push: int = 0  # RECEIVE: complete only when full (TcpReceiveNoPush).
+    abortive: int = 0  # DISCONNECT: TCP_DISCONNECT_ABORTIVE_CLOSE.
+    data_count: int = 0  # RECEIVE: bytes of this connection that the driver has taken from CHM_DATA entries, modulo 2^32.
+    before: int = 0  # RECEIVE: bytes that the driver has put into the request already (TcpReceiveBytesTransferred).
+
+    def pack(self) -> Packed:
+        """The bytes in memory; ValueError names a field whose value does not fit."""
+        if self.addr >> 64:
+            _fitting("chm_submission.ADDR", self.addr, 64)
+        if self.handle >> 32:
+            _fitting("chm_submission.HANDLE", self.handle, 32)
+        if self.len >> 32:
+            _fitting("chm_submission.LEN", self.len, 32)
+        if self.op >> 8:
+            _fitting("chm_submission.OP", self.op, 8)
+        if self.more >> 1:
+            _fitting("chm_submission.MORE", self.more, 1)
+        if self.push >> 1:
+            _fitting("chm_submission.PUSH", self.push, 1)
+        if self.no_push >> 1:
+            _fitting("chm_submission.NO_PUSH", self.no_push, 1)
+        if self.abortive >> 1:
+            _fitting("chm_submission.ABORTIVE", self.abortive, 1)
+        if self.data_count >> 32:
+            _fitting("chm_submission.DATA_COUNT", self.data_count, 32)
+        if self.before >> 32:
+            _fitting("chm_submission.BEFORE", self.before, 32)
+        return _W4.pack(
+            self.addr,
+            self.handle | self.len << 32,
+            self.op | self.more << 8 | self.push << 9 | self.no_push << 10 | self.abortive << 11 | self.data_count << 32,
+            self.before,
+        )
+
+    @classmethod
+    def unpack(cls, buf: Buffer, offset: int = 0) -> ChmSubmission:
+        """The descriptor at `offset`, reserved bits dropped; ValueError outside the buffer."""
+        _whole("chm_submission", buf, offset, 32)
+        w0, w1, w2, w3 = _W4.unpack_from(buf, offset)
+        return cls(
+            w0,
+            w1 & 0xFFFFFFFF,
+            w1 >> 32,
+            w2 & 0xFF,
+            w2 >> 8 & 0x1,
+            w2 >> 9 & 0x1,
+            w2 >> 10 & 0x1,
+            w2 >> 11 & 0x1,
+            w2 >> 32,
+            w3 & 0xFFFFFFFF,
+        )
+
+
+@dataclass(slots=True)
+class ChmPoolBuffer:
+    """8 bytes in the receive pool ring; the length is the ring's."""
+
+    SIZE: ClassVar[int] = 8
+
+    addr: int = 0  # Bus address.
+
+    def pack(self) -> Packed:
+        """The bytes in memory; ValueError names a field whose value does not fit."""
+        if self.addr >> 64:
+            _fitting("chm_pool_buffer.ADDR", self.addr, 64)
+        return _W1.pack(
+            self.addr,
+        )
+
+    @classmethod
+    def unpack(cls, buf: Buffer, offset: int = 0) -> ChmPoolBuffer:
+        """The descriptor at `offset`, reserved bits dropped; ValueError outside the buffer."""
+        _whole("chm_pool_buffer", buf, offset, 8)
+        w0, = _W1.unpack_from(buf, offset)
+        return cls(
+            w0,
+        )
+
+
+@dataclass(slots=True)
+class ChmAdminCompletion:
+    """32 bytes."""
+
+    SIZE: ClassVar[int] = 32
+
+    handle: int = 0  # Object; of a CREATE that failed 0.
+    cookie: int = 0  # Of the command.
+    status: int = 0  # How it ended.
+    op: int = 0  # Of the command.
+    object: int = 0  # Of the command.
+    placed: int = 0  # TERMINATE of TCP: bytes in its first receive that is not complete.
+    acked: int = 0  # TERMINATE of TCP: bytes acknowledged of its first send that is not complete.
+    type: int = 0  # Kind of entry.
+    queue: int = 0  # Queue pair.
+    gen: int = 0  # 1 in the first pass through the ring, then alternating.
+
+    def pack(self) -> Packed:
+        """The bytes in memory; ValueError names a field whose value does not fit."""
+        if self.handle >> 32:
+            _fitting("chm_admin_completion.HANDLE", self.handle, 32)
+        if self.cookie >> 32:
+            _fitting("chm_admin_completion.COOKIE", self.cookie, 32)
+        if self.status >> 8:
+            _fitting("chm_admin_completion.STATUS", self.status, 8)
+        if self.op >> 8:
+            _fitting("chm_admin_completion.OP", self.op, 8)
+        if self.object >> 8:
+            _fitting("chm_admin_completion.OBJECT", self.object, 8)
+        if self.placed >> 32:
+            _fitting("chm_admin_completion.PLACED", self.placed, 32)
+        if self.acked >> 32:
+            _fitting("chm_admin_completion.ACKED", self.acked, 32)
+        if self.type >> 4:
+            _fitting("chm_admin_completion.TYPE", self.type, 4)
+        if self.queue >> 8:
+            _fitting("chm_admin_completion.QUEUE", self.queue, 8)
+        if self.gen >> 1:
+            _fitting("chm_admin_completion.GEN", self.gen, 1)
+        return _W4.pack(
+            self.handle | self.cookie << 32,
+            self.status | self.op << 8 | self.object << 16 | self.placed << 32,
+            self.acked,
+            self.type | self.queue << 8 | self.gen << 63,
+        )
+
+    @classmethod
+    def unpack(cls, buf: Buffer, offset: int = 0) -> ChmAdminCompletion:
+        """The descriptor at `offset`, reserved bits dropped; ValueError outside the buffer."""
+        _whole("chm_admin_completion", buf, offset, 32)
+        w0, w1, w2, w3 = _W4.unpack_from(buf, offset)
+        return cls(
+            w0 & 0xFFFFFFFF,
+            w0 >> 32,
+            w1 & 0xFF,
+            w1 >> 8 & 0xFF,
+            w1 >> 16 & 0xFF,
+            w1 >> 32,
+            w2 & 0xFFFFFFFF,
+            w3 & 0xF,
+            w3 >> 8 & 0xFF,
+            w3 >> 63,
+        )
+
+
+@dataclass(slots=True)
+class ChmCompletion:
+    """32 bytes: CHM_SEND, CHM_RECEIVE, CHM_DISCONNECT, CHM_FORWARD."""
+
+    SIZE: ClassVar[int] = 32
+
+    handle: int = 0  # Connection.
+    count: int = 0  # Requests, the oldest first.
+    status: int = 0  # How they ended.
+    pushed: int = 0  # CHM_RECEIVE: complete because of PSH, the push timer or FIN.
+    bytes: int = 0  # CHM_RECEIVE: bytes placed by the card in the last of them.
+    data_count: int = 0  # CHM_RECEIVE with LATE: bytes given to the pool so far, modulo 2^32.
+    type: int = 0  # Kind of entry.
+    queue: int = 0  # Queue pair.
+    gen: int = 0  # 1 in the first pass through the ring, then alternating.
+
+    def pack(self) -> Packed:
+        """The bytes in memory; ValueError names a field whose value does not fit."""
+        if self.handle >> 32:
+            _fitting("chm_completion.HANDLE", self.handle, 32)
+        if self.count >> 32:
+            _fitting("chm_completion.COUNT", self.count, 32)
+        if self.status >> 8:
+            _fitting("chm_completion.STATUS", self.status, 8)
+        if self.pushed >> 1:
+            _fitting("chm_completion.PUSHED", self.pushed, 1)
+        if self.bytes >> 32:
+            _fitting("chm_completion.BYTES", self.bytes, 32)
+        if self.data_count >> 32:
+            _fitting("chm_completion.DATA_COUNT", self.data_count, 32)
+        if self.type >> 4:
+            _fitting("chm_completion.TYPE", self.type, 4)
+        if self.queue >> 8:
+            _fitting("chm_completion.QUEUE", self.queue, 8)
+        if self.gen >> 1:
+            _fitting("chm_completion.GEN", self.gen, 1)
+        return _W4.pack(
+            self.handle | self.count << 32,
+            self.status | self.pushed << 8 | self.bytes << 32,
+            self.data_count,
+            self.type | self.queue << 8 | self.gen << 63,
+        )
+
+    @classmethod
+    def unpack(cls, buf: Buffer, offset: int = 0) -> ChmCompletion:
+        """The descriptor at `offset`, reserved bits dropped; ValueError outside the buffer."""
+        _whole("chm_completion", buf, offset, 32)
+        w0, w1, w2, w3 = _W4.unpack_from(buf, offset)
+        return cls(
+            w0 & 0xFFFFFFFF,
+            w0 >> 32,
+            w1 & 0xFF,
+            w1 >> 8 & 0x1,
+            w1 >> 32,
+            w2 & 0xFFFFFFFF,
+            w3 & 0xF,
+            w3 >> 8 & 0xFF,
+            w3 >> 63,
+        )
+
+
+@dataclass(slots=True)
+class ChmData:
+    """32 bytes: CHM_DATA."""
+
+    SIZE: ClassVar[int] = 32
+
+    handle: int = 0  # Connection.
+    len: int = 0  # Bytes.
+    index: int = 0  # Index of the pool buffer.
+    push: int = 0  # The last byte came with PSH, or the FIN follows it.
+    data_count: int = 0  # Bytes of the connection given to the pool, these included, modulo 2^32.
+    seq: int = 0  # Sequence number of the first byte.
+    type: int = 0  # Kind of entry.
+    queue: int = 0  # Queue pair.
+    gen: int = 0  # 1 in the first pass through the ring, then alternating.
+
+    def pack(self) -> Packed:
+        """The bytes in memory; ValueError names a field whose value does not fit."""
+        if self.handle >> 32:
+            _fitting("chm_data.HANDLE", self.handle, 32)
+        if self.len >> 32:
+            _fitting("chm_data.LEN", self.len, 32)
+        if self.index >> 16:
+            _fitting("chm_data.INDEX", self.index, 16)
+        if self.push >> 1:
+            _fitting("chm_data.PUSH", self.push, 1)
+        if self.data_count >> 32:
+            _fitting("chm_data.DATA_COUNT", self.data_count, 32)
+        if self.seq >> 32:
+            _fitting("chm_data.SEQ", self.seq, 32)
+        if self.type >> 4:
+            _fitting("chm_data.TYPE", self.type, 4)
+        if self.queue >> 8:
+            _fitting("chm_data.QUEUE", self.queue, 8)
+        if self.gen >> 1:
+            _fitting("chm_data.GEN", self.gen, 1)
+        return _W4.pack(
+            self.handle | self.len << 32,
+            self.index | self.push << 16 | self.data_count << 32,
+            self.seq,
+            self.type | self.queue << 8 | self.gen << 63,
+        )
+
+    @classmethod
+    def unpack(cls, buf: Buffer, offset: int = 0) -> ChmData:
+        """The descriptor at `offset`, reserved bits dropped; ValueError outside the buffer."""
+        _whole("chm_data", buf, offset, 32)
+        w0, w1, w2, w3 = _W4.unpack_from(buf, offset)
+        return cls(
+            w0 & 0xFFFFFFFF,
+            w0 >> 32,
+            w1 & 0xFFFF,
+            w1 >> 16 & 0x1,
+            w1 >> 32,
+            w2 & 0xFFFFFFFF,
+            w3 & 0xF,
+            w3 >> 8 & 0xFF,
+            w3 >> 63,
+        )
+
+
+@dataclass(slots=True)
+class ChmEventEntry:
+    """32 bytes: CHM_EVENT."""
+
+    SIZE: ClassVar[int] = 32
+
+    handle: int = 0  # Object.
+    count: int = 0  # See the event.
+    event: int = 0  # What happened.
+    reason: int = 0  # RETRIEVE: why.
+    acked: int = 0  # ABORT: bytes acknowledged of the first send that is not complete.
+    reserved: int = 0  # 0.
+    type: int = 0  # Kind of entry.
+    queue: int = 0  # Queue pair.
+    gen: int = 0  # 1 in the first pass through the ring, then alternating.
+
+    def pack(self) -> Packed:
+        """The bytes in memory; ValueError names a field whose value does not fit."""
+        if self.handle >> 32:
+            _fitting("chm_event_entry.HANDLE", self.handle, 32)
+        if self.count >> 32:
+            _fitting("chm_event_entry.COUNT", self.count, 32)
+        if self.event >> 8:
+            _fitting("chm_event_entry.EVENT", self.event, 8)
+        if self.reason >> 8:
+            _fitting("chm_event_entry.REASON", self.reason, 8)
+        if self.acked >> 32:
+            _fitting("chm_event_entry.ACKED", self.acked, 32)
+        if self.reserved >> 64:
+            _fitting("chm_event_entry.RESERVED", self.reserved, 64)
+        if self.type >> 4:
+            _fitting("chm_event_entry.TYPE", self.type, 4)
+        if self.queue >> 8:
+            _fitting("chm_event_entry.QUEUE", self.queue, 8)
+        if self.gen >> 1:
+            _fitting("chm_event_entry.GEN", self.gen, 1)
+        return _W4.pack(
+            self.handle | self.count << 32,
+            self.event | self.reason << 8 | self.acked << 32,
+            self.reserved,
+            self.type | self.queue << 8 | self.gen << 63,
+        )
+
+    @classmethod
+    def unpack(cls, buf: Buffer, offset: int = 0) -> ChmEventEntry:
+        """The descriptor at `offset`, reserved bits dropped; ValueError outside the buffer."""
+        _whole("chm_event_entry", buf, offset, 32)
+        w0, w1, w2, w3 = _W4.unpack_from(buf, offset)
+        return cls(
+            w0 & 0xFFFFFFFF,
+            w0 >> 32,
+            w1 & 0xFF,
+            w1 >> 8 & 0xFF,
+            w1 >> 32,
+            w2,
+            w3 & 0xF,
+            w3 >> 8 & 0xFF,
+            w3 >> 63,
+        )
+
+
+@dataclass(slots=True)
+class ChmFence:
+    """32 bytes: CHM_FENCE, one on each running completion ring that connections may use."""
+
+    SIZE: ClassVar[int] = 32
+
+    generation: int = 0  # RSS_STATUS.GENERATION of the table that holds from here on.
+    reserved_1: int = 0  # 0.
+    reserved_2: int = 0  # 0.
+    type: int = 0  # Kind of entry.
+    queue: int = 0  # Queue pair.
+    gen: int = 0  # 1 in the first pass through the ring, then alternating.
+
+    def pack(self) -> Packed:
+        """The bytes in memory; ValueError names a field whose value does not fit."""
+        if self.generation >> 16:
+            _fitting("chm_fence.GENERATION", self.generation, 16)
+        if self.reserved_1 >> 64:
+            _fitting("chm_fence.RESERVED_1", self.reserved_1, 64)
+        if self.reserved_2 >> 64:
+            _fitting("chm_fence.RESERVED_2", self.reserved_2, 64)
+        if self.type >> 4:
+            _fitting("chm_fence.TYPE", self.type, 4)
+        if self.queue >> 8:
+            _fitting("chm_fence.QUEUE", self.queue, 8)
+        if self.gen >> 1:
+            _fitting("chm_fence.GEN", self.gen, 1)
+        return _W4.pack(
+            self.generation,
+            self.reserved_1,
+            self.reserved_2,
+            self.type | self.queue << 8 | self.gen << 63,
+        )
+
+    @classmethod
+    def unpack(cls, buf: Buffer, offset: int = 0) -> ChmFence:
+        """The descriptor at `offset`, reserved bits dropped; ValueError outside the buffer."""
+        _whole("chm_fence", buf, offset, 32)
+        w0, w1, w2, w3 = _W4.unpack_from(buf, offset)
+        return cls(
+            w0 & 0xFFFF,
+            w1,
+            w2,
+            w3 & 0xF,
+            w3 >> 8 & 0xFF,
+            w3 >> 63,
+        )
+
+
+@dataclass(slots=True)
+class ChmNeighbour:
+    """32 bytes: CONST, CACHED, DELEGATED of NEIGHBOR_OFFLOAD_STATE."""
+
+    SIZE: ClassVar[int] = 32
+
+    source_address: int = 0  # CONST DlSourceAddress, octet 0 in bits 7:0; 0: MAC_ADDR.
+    vlan_id: int = 0  # CONST VlanId.
+    destination_address: int = 0  # CACHED DlDestinationAddress, octet 0 in bits 7:0.
+    host_reachability_delta: int = 0  # CACHED, ticks.
+    nic_reachability_delta: int = 0  # DELEGATED, ticks.
+
+    def pack(self) -> Packed:
+        """The bytes in memory; ValueError names a field whose value does not fit."""
+        if self.source_address >> 48:
+            _fitting("chm_neighbour.SOURCE_ADDRESS", self.source_address, 48)
+        if self.vlan_id >> 12:
+            _fitting("chm_neighbour.VLAN_ID", self.vlan_id, 12)
+        if self.destination_address >> 48:
+            _fitting("chm_neighbour.DESTINATION_ADDRESS", self.destination_address, 48)
+        if self.host_reachability_delta >> 32:
+            _fitting("chm_neighbour.HOST_REACHABILITY_DELTA", self.host_reachability_delta, 32)
+        if self.nic_reachability_delta >> 32:
+            _fitting("chm_neighbour.NIC_REACHABILITY_DELTA", self.nic_reachability_delta, 32)
+        return _W4.pack(
+            self.source_address | self.vlan_id << 48,
+            self.destination_address,
+            self.host_reachability_delta,
+            self.nic_reachability_delta,
+        )
+
+    @classmethod
+    def unpack(cls, buf: Buffer, offset: int = 0) -> ChmNeighbour:
+        """The descriptor at `offset`, reserved bits dropped; ValueError outside the buffer."""
+        _whole("chm_neighbour", buf, offset, 32)
+        w0, w1, w2, w3 = _W4.unpack_from(buf, offset)
+        return cls(
+            w0 & 0xFFFFFFFFFFFF,
+            w0 >> 48 & 0xFFF,
+            w1 & 0xFFFFFFFFFFFF,
+            w2 & 0xFFFFFFFF,
+            w3 & 0xFFFFFFFF,
+        )
+
+
+@dataclass(slots=True)
+class ChmPath:
+    """48 bytes: CONST and CACHED of PATH_OFFLOAD_STATE; it has no DELEGATED fields."""
+
+    SIZE: ClassVar[int] = 48
+
+    source_lo: int = 0  # CONST SourceAddress, octet 0 in bits 7:0; IPv4: 4 octets, the rest 0.
+    source_hi: int = 0  # Octets 8 to 15.
+    destination_lo: int = 0  # CONST DestinationAddress.
+    destination_hi: int = 0  # Octets 8 to 15.
+    path_mtu: int = 0  # CACHED PathMtu, bytes.
+    ipv6: int = 0  # The addresses are IPv6.
+    reserved: int = 0  # 0.
+
+    def pack(self) -> Packed:
+        """The bytes in memory; ValueError names a field whose value does not fit."""
+        if self.source_lo >> 64:
+            _fitting("chm_path.SOURCE_LO", self.source_lo, 64)
+        if self.source_hi >> 64:
+            _fitting("chm_path.SOURCE_HI", self.source_hi, 64)
+        if self.destination_lo >> 64:
+            _fitting("chm_path.DESTINATION_LO", self.destination_lo, 64)
+        if self.destination_hi >> 64:
+            _fitting("chm_path.DESTINATION_HI", self.destination_hi, 64)
+        if self.path_mtu >> 32:
+            _fitting("chm_path.PATH_MTU", self.path_mtu, 32)
+        if self.ipv6 >> 1:
+            _fitting("chm_path.IPV6", self.ipv6, 1)
+        if self.reserved >> 64:
+            _fitting("chm_path.RESERVED", self.reserved, 64)
+        return _W6.pack(
+            self.source_lo,
+            self.source_hi,
+            self.destination_lo,
+            self.destination_hi,
+            self.path_mtu | self.ipv6 << 32,
+            self.reserved,
+        )
+
+    @classmethod
+    def unpack(cls, buf: Buffer, offset: int = 0) -> ChmPath:
+        """The descriptor at `offset`, reserved bits dropped; ValueError outside the buffer."""
+        _whole("chm_path", buf, offset, 48)
+        w0, w1, w2, w3, w4, w5 = _W6.unpack_from(buf, offset)
+        return cls(
+            w0,
+            w1,
+            w2,
+            w3,
+            w4 & 0xFFFFFFFF,
+            w4 >> 32 & 0x1,
+            w5,
+        )
+
+
+@dataclass(slots=True)
+class ChmTcp:
+    """160 bytes: CONST, CACHED, DELEGATED of TCP_OFFLOAD_STATE."""
+
+    SIZE: ClassVar[int] = 160
+
+    const_flags: int = 0  # CONST Flags.
+    remote_port: int = 0  # CONST RemotePort, host order.
+    local_port: int = 0  # CONST LocalPort, host order.
+    snd_wind_scale: int = 0  # CONST SndWindScale.
+    rcv_wind_scale: int = 0  # CONST RcvWindScale.
+    remote_mss: int = 0  # CONST RemoteMss.
+    hash_value: int = 0  # CONST HashValue.
+    cached_flags: int = 0  # CACHED Flags.
+    ka_probe_count: int = 0  # CACHED KaProbeCount.
+    ttl_or_hop_limit: int = 0  # CACHED.
+    tos_or_traffic_class: int = 0  # CACHED.
+    user_priority: int = 0  # CACHED UserPriority.
+    flow_label: int = 0  # CACHED FlowLabel.
+    initial_rcv_wnd: int = 0  # CACHED.
+    rcv_indication_size: int = 0  # CACHED.
+    ka_timeout: int = 0  # CACHED, ticks.
+    ka_interval: int = 0  # CACHED, ticks.
+    max_rt: int = 0  # CACHED, ticks.
+    state: int = 0  # DELEGATED State, TCP_OFFLOAD_CONNECTION_STATE.
+    rcv_nxt: int = 0  # DELEGATED.
+    rcv_wnd: int = 0  # DELEGATED.
+    snd_una: int = 0  # DELEGATED.
+    snd_nxt: int = 0  # DELEGATED.
+    snd_max: int = 0  # DELEGATED.
+    snd_wnd: int = 0  # DELEGATED, bytes.
+    max_snd_wnd: int = 0  # DELEGATED.
+    send_wl1: int = 0  # DELEGATED.
+    cwnd: int = 0  # DELEGATED CWnd.
+    ss_thresh: int = 0  # DELEGATED.
+    srtt: int = 0  # DELEGATED SRtt, ticks times 8.
+    rtt_var: int = 0  # DELEGATED, ticks times 4.
+    ts_recent: int = 0  # DELEGATED.
+    ts_recent_age: int = 0  # DELEGATED.
+    ts_time: int = 0  # DELEGATED.
+    total_rt: int = 0  # DELEGATED TotalRT, ticks.
+    dup_ack_count: int = 0  # DELEGATED.
+    snd_wnd_probe_count: int = 0  # DELEGATED.
+    keep_alive_probe_count: int = 0  # DELEGATED KeepAlive.ProbeCount.
+    retransmit_count: int = 0  # DELEGATED Retransmit.Count.
+    keep_alive_timeout_delta: int = 0  # DELEGATED, ticks; 2^32-1: not running.
+    retransmit_timeout_delta: int = 0  # DELEGATED, ticks; 2^32-1: not running.
+    send_backlog_size: int = 0  # DELEGATED; bytes from SndUna on: of CREATE and TERMINATE what the send list holds.
+    receive_backlog_size: int = 0  # DELEGATED; bytes left of RcvNxt that the host holds and has not consumed.
+    d_wnd: int = 0  # DELEGATED DWnd.
+    reserved_1: int = 0  # 0.
+    reserved_2: int = 0  # 0.
+    reserved_3: int = 0  # 0.
+
+    def pack(self) -> Packed:
+        """The bytes in memory; ValueError names a field whose value does not fit."""
+        if self.const_flags >> 16:
+            _fitting("chm_tcp.CONST_FLAGS", self.const_flags, 16)
+        if self.remote_port >> 16:
+            _fitting("chm_tcp.REMOTE_PORT", self.remote_port, 16)
+        if self.local_port >> 16:
+            _fitting("chm_tcp.LOCAL_PORT", self.local_port, 16)
+        if self.snd_wind_scale >> 4:
+            _fitting("chm_tcp.SND_WIND_SCALE", self.snd_wind_scale, 4)
+        if self.rcv_wind_scale >> 4:
+            _fitting("chm_tcp.RCV_WIND_SCALE", self.rcv_wind_scale, 4)
+        if self.remote_mss >> 16:
+            _fitting("chm_tcp.REMOTE_MSS", self.remote_mss, 16)
+        if self.hash_value >> 32:
+            _fitting("chm_tcp.HASH_VALUE", self.hash_value, 32)
+        if self.cached_flags >> 16:
+            _fitting("chm_tcp.CACHED_FLAGS", self.cached_flags, 16)
+        if self.ka_probe_count >> 8:
+            _fitting("chm_tcp.KA_PROBE_COUNT", self.ka_probe_count, 8)
+        if self.ttl_or_hop_limit >> 8:
+            _fitting("chm_tcp.TTL_OR_HOP_LIMIT", self.ttl_or_hop_limit, 8)
+        if self.tos_or_traffic_class >> 8:
+            _fitting("chm_tcp.TOS_OR_TRAFFIC_CLASS", self.tos_or_traffic_class, 8)
+        if self.user_priority >> 3:
+            _fitting("chm_tcp.USER_PRIORITY", self.user_priority, 3)
+        if self.flow_label >> 20:
+            _fitting("chm_tcp.FLOW_LABEL", self.flow_label, 20)
+        if self.initial_rcv_wnd >> 32:
+            _fitting("chm_tcp.INITIAL_RCV_WND", self.initial_rcv_wnd, 32)
+        if self.rcv_indication_size >> 32:
+            _fitting("chm_tcp.RCV_INDICATION_SIZE", self.rcv_indication_size, 32)
+        if self.ka_timeout >> 32:
+            _fitting("chm_tcp.KA_TIMEOUT", self.ka_timeout, 32)
+        if self.ka_interval >> 32:
+            _fitting("chm_tcp.KA_INTERVAL", self.ka_interval, 32)
+        if self.max_rt >> 32:
+            _fitting("chm_tcp.MAX_RT", self.max_rt, 32)
+        if self.state >> 8:
+            _fitting("chm_tcp.STATE", self.state, 8)
+        if self.rcv_nxt >> 32:
+            _fitting("chm_tcp.RCV_NXT", self.rcv_nxt, 32)
+        if self.rcv_wnd >> 32:
+            _fitting("chm_tcp.RCV_WND", self.rcv_wnd, 32)
+        if self.snd_una >> 32:
+            _fitting("chm_tcp.SND_UNA", self.snd_una, 32)
+        if self.snd_nxt >> 32:
+            _fitting("chm_tcp.SND_NXT", self.snd_nxt, 32)
+        if self.snd_max >> 32:
+            _fitting("chm_tcp.SND_MAX", self.snd_max, 32)
+        if self.snd_wnd >> 32:
+            _fitting("chm_tcp.SND_WND", self.snd_wnd, 32)
+        if self.max_snd_wnd >> 32:
+            _fitting("chm_tcp.MAX_SND_WND", self.max_snd_wnd, 32)
+        if self.send_wl1 >> 32:
+            _fitting("chm_tcp.SEND_WL1", self.send_wl1, 32)
+        if self.cwnd >> 32:
+            _fitting("chm_tcp.CWND", self.cwnd, 32)
+        if self.ss_thresh >> 32:
+            _fitting("chm_tcp.SS_THRESH", self.ss_thresh, 32)
+        if self.srtt >> 16:
+            _fitting("chm_tcp.SRTT", self.srtt, 16)
+        if self.rtt_var >> 16:
+            _fitting("chm_tcp.RTT_VAR", self.rtt_var, 16)
+        if self.ts_recent >> 32:
+            _fitting("chm_tcp.TS_RECENT", self.ts_recent, 32)
+        if self.ts_recent_age >> 32:
+            _fitting("chm_tcp.TS_RECENT_AGE", self.ts_recent_age, 32)
+        if self.ts_time >> 32:
+            _fitting("chm_tcp.TS_TIME", self.ts_time, 32)
+        if self.total_rt >> 32:
+            _fitting("chm_tcp.TOTAL_RT", self.total_rt, 32)
+        if self.dup_ack_count >> 8:
+            _fitting("chm_tcp.DUP_ACK_COUNT", self.dup_ack_count, 8)
+        if self.snd_wnd_probe_count >> 8:
+            _fitting("chm_tcp.SND_WND_PROBE_COUNT", self.snd_wnd_probe_count, 8)
+        if self.keep_alive_probe_count >> 8:
+            _fitting("chm_tcp.KEEP_ALIVE_PROBE_COUNT", self.keep_alive_probe_count, 8)
+        if self.retransmit_count >> 8:
+            _fitting("chm_tcp.RETRANSMIT_COUNT", self.retransmit_count, 8)
+        if self.keep_alive_timeout_delta >> 32:
+            _fitting("chm_tcp.KEEP_ALIVE_TIMEOUT_DELTA", self.keep_alive_timeout_delta, 32)
+        if self.retransmit_timeout_delta >> 32:
+            _fitting("chm_tcp.RETRANSMIT_TIMEOUT_DELTA", self.retransmit_timeout_delta, 32)
+        if self.send_backlog_size >> 32:
+            _fitting("chm_tcp.SEND_BACKLOG_SIZE", self.send_backlog_size, 32)
+        if self.receive_backlog_size >> 32:
+            _fitting("chm_tcp.RECEIVE_BACKLOG_SIZE", self.receive_backlog_size, 32)
+        if self.d_wnd >> 32:
+            _fitting("chm_tcp.D_WND", self.d_wnd, 32)
+        if self.reserved_1 >> 64:
+            _fitting("chm_tcp.RESERVED_1", self.reserved_1, 64)
+        if self.reserved_2 >> 64:
+            _fitting("chm_tcp.RESERVED_2", self.reserved_2, 64)
+        if self.reserved_3 >> 64:
+            _fitting("chm_tcp.RESERVED_3", self.reserved_3, 64)
+        return _W20.pack(
+            self.const_flags | self.remote_port << 16 | self.local_port << 32 | self.snd_wind_scale << 48 | self.rcv_wind_scale << 52,
+            self.remote_mss | self.hash_value << 32,
+            self.cached_flags | self.ka_probe_count << 16 | self.ttl_or_hop_limit << 24 | self.tos_or_traffic_class << 32 | self.user_priority << 40 | self.flow_label << 44,
+            self.initial_rcv_wnd | self.rcv_indication_size << 32,
+            self.ka_timeout | self.ka_interval << 32,
+            self.max_rt | self.state << 32,
+            self.rcv_nxt | self.rcv_wnd << 32,
+            self.snd_una | self.snd_nxt << 32,
+            self.snd_max | self.snd_wnd << 32,
+            self.max_snd_wnd | self.send_wl1 << 32,
+            self.cwnd | self.ss_thresh << 32,
+            self.srtt | self.rtt_var << 16 | self.ts_recent << 32,
+            self.ts_recent_age | self.ts_time << 32,
+            self.total_rt | self.dup_ack_count << 32 | self.snd_wnd_probe_count << 40 | self.keep_alive_probe_count << 48 | self.retransmit_count << 56,
+            self.keep_alive_timeout_delta | self.retransmit_timeout_delta << 32,
+            self.send_backlog_size | self.receive_backlog_size << 32,
+            self.d_wnd,
+            self.reserved_1,
+            self.reserved_2,
+            self.reserved_3,
+        )
+
+    @classmethod
+    def unpack(cls, buf: Buffer, offset: int = 0) -> ChmTcp:
+        """The descriptor at `offset`, reserved bits dropped; ValueError outside the buffer."""
+        _whole("chm_tcp", buf, offset, 160)
+        w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15, w16, w17, w18, w19 = _W20.unpack_from(buf, offset)
+        return cls(
+            w0 & 0xFFFF,
+            w0 >> 16 & 0xFFFF,
+            w0 >> 32 & 0xFFFF,
+            w0 >> 48 & 0xF,
+            w0 >> 52 & 0xF,
+            w1 & 0xFFFF,
+            w1 >> 32,
+            w2 & 0xFFFF,
+            w2 >> 16 & 0xFF,
+            w2 >> 24 & 0xFF,
+            w2 >> 32 & 0xFF,
+            w2 >> 40 & 0x7,
+            w2 >> 44,
+            w3 & 0xFFFFFFFF,
+            w3 >> 32,
+            w4 & 0xFFFFFFFF,
+            w4 >> 32,
+            w5 & 0xFFFFFFFF,
+            w5 >> 32 & 0xFF,
+            w6 & 0xFFFFFFFF,
+            w6 >> 32,
+            w7 & 0xFFFFFFFF,
+            w7 >> 32,
+            w8 & 0xFFFFFFFF,
+            w8 >> 32,
+            w9 & 0xFFFFFFFF,
+            w9 >> 32,
+            w10 & 0xFFFFFFFF,
+            w10 >> 32,
+            w11 & 0xFFFF,
+            w11 >> 16 & 0xFFFF,
+            w11 >> 32,
+            w12 & 0xFFFFFFFF,
+            w12 >> 32,
+            w13 & 0xFFFFFFFF,
+            w13 >> 32 & 0xFF,
+            w13 >> 40 & 0xFF,
+            w13 >> 48 & 0xFF,
+            w13 >> 56,
+            w14 & 0xFFFFFFFF,
+            w14 >> 32,
+            w15 & 0xFFFFFFFF,
+            w15 >> 32,
+            w16 & 0xFFFFFFFF,
+            w17,
+            w18,
+            w19,
         )

@@ -125,8 +125,9 @@ class BAR0:
             Field("LSO", 4, 1, "ro", 0x1, desc="Large send, IPv4 and IPv6."),
             Field("VLAN", 5, 1, "ro", 0x1, desc="VLAN filter, strip and insert."),
             Field("HEADER_SPLIT", 6, 1, "ro", 0x1, desc="Header/data split."),
-            Field("CHIMNEY", 7, 1, "ro", 0x0, desc="TCP chimney."),
+            Field("CHIMNEY", 7, 1, "ro", 0x0, desc="TCP chimney: the card was made with connections."),
         ),
+        hook_read=True,
         desc="Feature bits.",
     )
 
@@ -191,6 +192,7 @@ class BAR0:
             Field("RING", 1, 1, "w1c", 0x0, desc="A ring stopped with an error."),
             Field("DMA", 2, 1, "w1c", 0x0, desc="A DMA transfer failed."),
             Field("TEST", 3, 1, "w1c", 0x0, desc="A bring-up DMA operation ended."),
+            Field("CHIMNEY", 4, 1, "w1c", 0x0, desc="CHM_STATUS changed: the chimney asks for a pause, for uploads, or may go on."),
         ),
         hook_write=True,
         desc="Events that are not a queue's. Each bit set raises the event vector while enabled.",
@@ -205,6 +207,7 @@ class BAR0:
             Field("RING", 1, 1, "rw", 0x0, desc="As EVENT."),
             Field("DMA", 2, 1, "rw", 0x0, desc="As EVENT."),
             Field("TEST", 3, 1, "rw", 0x0, desc="As EVENT."),
+            Field("CHIMNEY", 4, 1, "rw", 0x0, desc="As EVENT."),
         ),
         hook_write=True,
         desc="Events that raise the event vector.",
@@ -1276,7 +1279,7 @@ class BAR0:
         0x1F08,
         32,
         (
-            Field("VALUE", 0, 32, "ro", 0x0),
+            Field("VALUE", 0, 32, "ro", 0x4000),
         ),
         desc="Offset of the next block in BAR0; 0 ends the list.",
     )
@@ -1626,6 +1629,1170 @@ class BAR0:
         desc="Frames dropped on the pair.",
     )
 
+    CHM_TYPE: Final[Register] = Register(
+        "CHM_TYPE",
+        0x4000,
+        32,
+        (
+            Field("VALUE", 0, 32, "ro", 0x9, enum=enums.BlockType),
+        ),
+        desc="What the block is.",
+    )
+
+    CHM_VERSION: Final[Register] = Register(
+        "CHM_VERSION",
+        0x4004,
+        32,
+        (
+            Field("VALUE", 0, 32, "ro", 0x1),
+        ),
+        desc="Version of the block's layout; a larger number only adds.",
+    )
+
+    CHM_NEXT: Final[Register] = Register(
+        "CHM_NEXT",
+        0x4008,
+        32,
+        (
+            Field("VALUE", 0, 32, "ro", 0x4F00),
+        ),
+        desc="Offset of the next block in BAR0; 0 ends the list.",
+    )
+
+    CHM_SIZE: Final[Register] = Register(
+        "CHM_SIZE",
+        0x400C,
+        32,
+        (
+            Field("VALUE", 0, 32, "ro", 0x600),
+        ),
+        desc="Size of the block in bytes, array entries included.",
+    )
+
+    CHM_CTRL: Final[Register] = Register(
+        "CHM_CTRL",
+        0x4010,
+        32,
+        (
+            Field("ENABLE", 0, 1, "rw", 0x0, desc="0 to 1 latches the parameters; 1 to 0 forgets every object without a word to the peer or the driver."),
+        ),
+        hook_write=True,
+        desc="Chimney control.",
+    )
+
+    CHM_STATUS: Final[Register] = Register(
+        "CHM_STATUS",
+        0x4014,
+        32,
+        (
+            Field("RUNNING", 0, 1, "ro", 0x0, desc="The chimney is on."),
+            Field("PAUSE", 1, 1, "ro", 0x0, desc="Asks for no new offloads: free blocks fell below CHM_BLOCKS_LOW and have not reached CHM_BLOCKS_HIGH again."),
+            Field("UPLOAD_ALL", 2, 1, "ro", 0x0, desc="Asks for everything to be uploaded: the admin ring or a submission ring stopped with an error."),
+        ),
+        hook_read=True,
+        desc="Chimney status; a change sets GLB_EVENT.CHIMNEY.",
+    )
+
+    CHM_MAX_CONNECTIONS: Final[Register] = Register(
+        "CHM_MAX_CONNECTIONS",
+        0x4020,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Objects."),
+        ),
+        hook_read=True,
+        desc="TCP connections at most, IPv4 and IPv6 together.",
+    )
+
+    CHM_MAX_PATHS: Final[Register] = Register(
+        "CHM_MAX_PATHS",
+        0x4024,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Objects."),
+        ),
+        hook_read=True,
+        desc="Paths at most.",
+    )
+
+    CHM_MAX_NEIGHBOURS: Final[Register] = Register(
+        "CHM_MAX_NEIGHBOURS",
+        0x4028,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Objects."),
+        ),
+        hook_read=True,
+        desc="Neighbours at most.",
+    )
+
+    CHM_MAX_BLOCKS: Final[Register] = Register(
+        "CHM_MAX_BLOCKS",
+        0x402C,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Blocks of 4080 bytes."),
+        ),
+        hook_read=True,
+        desc="Blocks of the pool that holds data out of order and data without a buffer.",
+    )
+
+    CHM_MAX_WORK: Final[Register] = Register(
+        "CHM_MAX_WORK",
+        0x4030,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Entries."),
+        ),
+        hook_read=True,
+        desc="Work entries: pieces of sends, receives and disconnects that the card holds.",
+    )
+
+    CHM_MAX_NODES: Final[Register] = Register(
+        "CHM_MAX_NODES",
+        0x4034,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Entries."),
+        ),
+        hook_read=True,
+        desc="Runs of scoreboards and ranges out of order, of all connections.",
+    )
+
+    CHM_MAX_RECOVERIES: Final[Register] = Register(
+        "CHM_MAX_RECOVERIES",
+        0x4038,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Connections."),
+        ),
+        hook_read=True,
+        desc="Connections in loss recovery at once.",
+    )
+
+    CHM_MAX_WINDOW: Final[Register] = Register(
+        "CHM_MAX_WINDOW",
+        0x403C,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Bytes."),
+        ),
+        hook_read=True,
+        desc="Largest InitialRcvWnd.",
+    )
+
+    CHM_MAX_VLANS: Final[Register] = Register(
+        "CHM_MAX_VLANS",
+        0x4040,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Ids."),
+        ),
+        hook_read=True,
+        desc="Different VLAN ids other than 0 in use at once.",
+    )
+
+    CHM_MAX_MTU: Final[Register] = Register(
+        "CHM_MAX_MTU",
+        0x4044,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Bytes."),
+        ),
+        hook_read=True,
+        desc="Largest PathMtu.",
+    )
+
+    CHM_CONNECTIONS: Final[Register] = Register(
+        "CHM_CONNECTIONS",
+        0x4050,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Objects."),
+        ),
+        hook_read=True,
+        desc="TCP connections now.",
+    )
+
+    CHM_PATHS: Final[Register] = Register(
+        "CHM_PATHS",
+        0x4054,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Objects."),
+        ),
+        hook_read=True,
+        desc="Paths now.",
+    )
+
+    CHM_NEIGHBOURS: Final[Register] = Register(
+        "CHM_NEIGHBOURS",
+        0x4058,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Objects."),
+        ),
+        hook_read=True,
+        desc="Neighbours now.",
+    )
+
+    CHM_FREE_BLOCKS: Final[Register] = Register(
+        "CHM_FREE_BLOCKS",
+        0x405C,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Blocks."),
+        ),
+        hook_read=True,
+        desc="Blocks free.",
+    )
+
+    CHM_FREE_WORK: Final[Register] = Register(
+        "CHM_FREE_WORK",
+        0x4060,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Entries."),
+        ),
+        hook_read=True,
+        desc="Work entries free.",
+    )
+
+    CHM_FREE_NODES: Final[Register] = Register(
+        "CHM_FREE_NODES",
+        0x4064,
+        32,
+        (
+            Field("COUNT", 0, 32, "ro", 0x0, desc="Entries."),
+        ),
+        hook_read=True,
+        desc="Nodes free.",
+    )
+
+    CHM_BLOCKS_LOW: Final[Register] = Register(
+        "CHM_BLOCKS_LOW",
+        0x4070,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x40, desc="Blocks; below it STATUS.PAUSE is set."),
+        ),
+        hook_write=True,
+        desc="Low water mark of free blocks.",
+    )
+
+    CHM_BLOCKS_HIGH: Final[Register] = Register(
+        "CHM_BLOCKS_HIGH",
+        0x4074,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x80, desc="Blocks; from it on STATUS.PAUSE is cleared."),
+        ),
+        hook_write=True,
+        desc="High water mark of free blocks.",
+    )
+
+    CHM_TICKS_PER_SECOND: Final[Register] = Register(
+        "CHM_TICKS_PER_SECOND",
+        0x4080,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x3E8, desc="10, 100 or 1000; latched. Any other value refuses ENABLE."),
+        ),
+        hook_write=True,
+        desc="NDIS_TCP_CONNECTION_OFFLOAD_PARAMETERS.TicksPerSecond.",
+    )
+
+    CHM_ACK_FREQUENCY: Final[Register] = Register(
+        "CHM_ACK_FREQUENCY",
+        0x4084,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x2, desc="Full-sized segments until an ACK leaves at once, 1 to 255; latched."),
+        ),
+        hook_write=True,
+        desc="TcpAckFrequency.",
+    )
+
+    CHM_DELAYED_ACK_TICKS: Final[Register] = Register(
+        "CHM_DELAYED_ACK_TICKS",
+        0x4088,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x28, desc="Ticks, below half a second; latched."),
+        ),
+        hook_write=True,
+        desc="TcpDelayedAckTicks.",
+    )
+
+    CHM_MAX_RETRANSMISSIONS: Final[Register] = Register(
+        "CHM_MAX_RETRANSMISSIONS",
+        0x408C,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x5, desc="Timeouts in a row, 1 to 255, of a connection whose MaxRT is 0; latched."),
+        ),
+        hook_write=True,
+        desc="TcpMaximumRetransmissions.",
+    )
+
+    CHM_DOUBT_RETRANSMISSIONS: Final[Register] = Register(
+        "CHM_DOUBT_RETRANSMISSIONS",
+        0x4090,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x3, desc="Timeouts in a row until the neighbour is in doubt, 1 to 255; latched."),
+        ),
+        hook_write=True,
+        desc="TcpDoubtReachabilityRetransmissions.",
+    )
+
+    CHM_SWS_TICKS: Final[Register] = Register(
+        "CHM_SWS_TICKS",
+        0x4094,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x0, desc="Ticks, 0.1 to 1 s; 0: 200 ms; latched."),
+        ),
+        hook_write=True,
+        desc="TcpSwsPreventionTicks.",
+    )
+
+    CHM_DUPLICATE_ACK_THRESHOLD: Final[Register] = Register(
+        "CHM_DUPLICATE_ACK_THRESHOLD",
+        0x4098,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x3, desc="2 to 255; latched."),
+        ),
+        hook_write=True,
+        desc="TcpDuplicateAckThreshold.",
+    )
+
+    CHM_PUSH_TICKS: Final[Register] = Register(
+        "CHM_PUSH_TICKS",
+        0x409C,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x1F4, desc="Ticks; latched."),
+        ),
+        hook_write=True,
+        desc="TcpPushTicks.",
+    )
+
+    CHM_NCE_STALE_TICKS: Final[Register] = Register(
+        "CHM_NCE_STALE_TICKS",
+        0x40A0,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x7530, desc="Ticks; latched."),
+        ),
+        hook_write=True,
+        desc="NceStaleTicks.",
+    )
+
+    CHM_CONGESTION: Final[Register] = Register(
+        "CHM_CONGESTION",
+        0x40A4,
+        32,
+        (
+            Field("VALUE", 0, 4, "rw", 0x0, enum=enums.ChmCongestion, desc="Algorithm."),
+        ),
+        desc="CongestionAlgorithm of connections taken from now on.",
+    )
+
+    CHM_ADMIN_BASE: Final[Register] = Register(
+        "CHM_ADMIN_BASE",
+        0x40C0,
+        64,
+        (
+            Field("ADDR", 0, 64, "rw", 0x0, desc="Bus address, aligned to 64 bytes; latched by ADMIN_CTRL.ENABLE."),
+        ),
+        desc="Admin ring.",
+    )
+
+    CHM_ADMIN_COUNT: Final[Register] = Register(
+        "CHM_ADMIN_COUNT",
+        0x40C8,
+        32,
+        (
+            Field("COUNT", 0, 32, "rw", 0x0, desc="Commands, a power of two from 8 to 32768; latched."),
+        ),
+        desc="Admin ring size.",
+    )
+
+    CHM_ADMIN_QUEUE: Final[Register] = Register(
+        "CHM_ADMIN_QUEUE",
+        0x40CC,
+        32,
+        (
+            Field("QUEUE", 0, 8, "rw", 0x0, desc="Pair; latched."),
+        ),
+        desc="Queue pair whose completion ring takes what no connection's does.",
+    )
+
+    CHM_ADMIN_CTRL: Final[Register] = Register(
+        "CHM_ADMIN_CTRL",
+        0x40D4,
+        32,
+        (
+            Field("ENABLE", 0, 1, "rw", 0x0, desc="As QP_RX_CTRL."),
+            Field("RESET", 1, 1, "pulse", 0x0, desc="As QP_RX_CTRL."),
+        ),
+        hook_write=True,
+        desc="Admin ring control.",
+    )
+
+    CHM_ADMIN_STATUS: Final[Register] = Register(
+        "CHM_ADMIN_STATUS",
+        0x40D8,
+        32,
+        (
+            Field("RUNNING", 0, 1, "ro", 0x0, desc="The ring runs."),
+            Field("ERROR", 4, 4, "ro", 0x0, enum=enums.RingError, desc="Why it stopped."),
+        ),
+        hook_read=True,
+        desc="Admin ring status.",
+    )
+
+    CHM_ADMIN_HEAD: Final[Register] = Register(
+        "CHM_ADMIN_HEAD",
+        0x40DC,
+        32,
+        (
+            Field("INDEX", 0, 32, "ro", 0x0, desc="Index."),
+        ),
+        hook_read=True,
+        desc="Next entry that the card takes.",
+    )
+
+    CHM_ADMIN_TAIL: Final[Register] = Register(
+        "CHM_ADMIN_TAIL",
+        0x40E0,
+        32,
+        (
+            Field("INDEX", 0, 32, "rw", 0x0, desc="Index, below COUNT."),
+        ),
+        hook_write=True,
+        desc="First entry that the driver still owns.",
+    )
+
+    CHM_STAT_CLEAR: Final[Register] = Register(
+        "CHM_STAT_CLEAR",
+        0x4100,
+        32,
+        (
+            Field("TCP4", 0, 1, "pulse", 0x0, desc="TCP_OFFLOAD_STATS of IPv4 to 0, CurrentlyEstablished aside."),
+            Field("TCP6", 1, 1, "pulse", 0x0, desc="TCP_OFFLOAD_STATS of IPv6 to 0, CurrentlyEstablished aside."),
+            Field("IP4", 2, 1, "pulse", 0x0, desc="IP_OFFLOAD_STATS of IPv4 to 0."),
+            Field("IP6", 3, 1, "pulse", 0x0, desc="IP_OFFLOAD_STATS of IPv6 to 0."),
+        ),
+        hook_write=True,
+        desc="Statistics control.",
+    )
+
+    CHM_TCP4_IN_SEGMENTS: Final[Register] = Register(
+        "CHM_TCP4_IN_SEGMENTS",
+        0x4108,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Segments received, those in error too.",
+    )
+
+    CHM_TCP4_OUT_SEGMENTS: Final[Register] = Register(
+        "CHM_TCP4_OUT_SEGMENTS",
+        0x4110,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Segments sent, those with nothing but retransmitted bytes aside.",
+    )
+
+    CHM_TCP4_ESTABLISHED: Final[Register] = Register(
+        "CHM_TCP4_ESTABLISHED",
+        0x4118,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Connections in ESTABLISHED or CLOSE-WAIT now.",
+    )
+
+    CHM_TCP4_RESET_ESTABLISHED: Final[Register] = Register(
+        "CHM_TCP4_RESET_ESTABLISHED",
+        0x4120,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Times one of those went to CLOSED by a reset.",
+    )
+
+    CHM_TCP4_RETRANSMITTED_SEGMENTS: Final[Register] = Register(
+        "CHM_TCP4_RETRANSMITTED_SEGMENTS",
+        0x4128,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Segments that had at least one retransmitted byte.",
+    )
+
+    CHM_TCP4_IN_ERRORS: Final[Register] = Register(
+        "CHM_TCP4_IN_ERRORS",
+        0x4130,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Segments received in error.",
+    )
+
+    CHM_TCP4_OUT_RESETS: Final[Register] = Register(
+        "CHM_TCP4_OUT_RESETS",
+        0x4138,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Segments sent with RST.",
+    )
+
+    CHM_TCP6_IN_SEGMENTS: Final[Register] = Register(
+        "CHM_TCP6_IN_SEGMENTS",
+        0x4140,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Segments received, those in error too.",
+    )
+
+    CHM_TCP6_OUT_SEGMENTS: Final[Register] = Register(
+        "CHM_TCP6_OUT_SEGMENTS",
+        0x4148,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Segments sent, those with nothing but retransmitted bytes aside.",
+    )
+
+    CHM_TCP6_ESTABLISHED: Final[Register] = Register(
+        "CHM_TCP6_ESTABLISHED",
+        0x4150,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Connections in ESTABLISHED or CLOSE-WAIT now.",
+    )
+
+    CHM_TCP6_RESET_ESTABLISHED: Final[Register] = Register(
+        "CHM_TCP6_RESET_ESTABLISHED",
+        0x4158,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Times one of those went to CLOSED by a reset.",
+    )
+
+    CHM_TCP6_RETRANSMITTED_SEGMENTS: Final[Register] = Register(
+        "CHM_TCP6_RETRANSMITTED_SEGMENTS",
+        0x4160,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Segments that had at least one retransmitted byte.",
+    )
+
+    CHM_TCP6_IN_ERRORS: Final[Register] = Register(
+        "CHM_TCP6_IN_ERRORS",
+        0x4168,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Segments received in error.",
+    )
+
+    CHM_TCP6_OUT_RESETS: Final[Register] = Register(
+        "CHM_TCP6_OUT_RESETS",
+        0x4170,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Segments sent with RST.",
+    )
+
+    CHM_IP4_IN_RECEIVES: Final[Register] = Register(
+        "CHM_IP4_IN_RECEIVES",
+        0x4178,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Datagrams received for offloaded connections, those in error too.",
+    )
+
+    CHM_IP4_IN_OCTETS: Final[Register] = Register(
+        "CHM_IP4_IN_OCTETS",
+        0x4180,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Their bytes.",
+    )
+
+    CHM_IP4_IN_DELIVERS: Final[Register] = Register(
+        "CHM_IP4_IN_DELIVERS",
+        0x4188,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Datagrams given to TCP.",
+    )
+
+    CHM_IP4_OUT_REQUESTS: Final[Register] = Register(
+        "CHM_IP4_OUT_REQUESTS",
+        0x4190,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Datagrams that TCP asked to send.",
+    )
+
+    CHM_IP4_OUT_OCTETS: Final[Register] = Register(
+        "CHM_IP4_OUT_OCTETS",
+        0x4198,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Bytes of datagrams sent.",
+    )
+
+    CHM_IP4_IN_HEADER_ERRORS: Final[Register] = Register(
+        "CHM_IP4_IN_HEADER_ERRORS",
+        0x41A0,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Datagrams with errors in their IP header.",
+    )
+
+    CHM_IP4_IN_TRUNCATED: Final[Register] = Register(
+        "CHM_IP4_IN_TRUNCATED",
+        0x41A8,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Datagrams whose frame was too short.",
+    )
+
+    CHM_IP4_IN_DISCARDS: Final[Register] = Register(
+        "CHM_IP4_IN_DISCARDS",
+        0x41B0,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Datagrams without an error that were discarded for lack of room.",
+    )
+
+    CHM_IP4_OUT_DISCARDS: Final[Register] = Register(
+        "CHM_IP4_OUT_DISCARDS",
+        0x41B8,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Datagrams to send that were discarded.",
+    )
+
+    CHM_IP4_OUT_NO_ROUTES: Final[Register] = Register(
+        "CHM_IP4_OUT_NO_ROUTES",
+        0x41C0,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv4: Datagrams to send whose path or neighbour was invalid.",
+    )
+
+    CHM_IP6_IN_RECEIVES: Final[Register] = Register(
+        "CHM_IP6_IN_RECEIVES",
+        0x41C8,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Datagrams received for offloaded connections, those in error too.",
+    )
+
+    CHM_IP6_IN_OCTETS: Final[Register] = Register(
+        "CHM_IP6_IN_OCTETS",
+        0x41D0,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Their bytes.",
+    )
+
+    CHM_IP6_IN_DELIVERS: Final[Register] = Register(
+        "CHM_IP6_IN_DELIVERS",
+        0x41D8,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Datagrams given to TCP.",
+    )
+
+    CHM_IP6_OUT_REQUESTS: Final[Register] = Register(
+        "CHM_IP6_OUT_REQUESTS",
+        0x41E0,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Datagrams that TCP asked to send.",
+    )
+
+    CHM_IP6_OUT_OCTETS: Final[Register] = Register(
+        "CHM_IP6_OUT_OCTETS",
+        0x41E8,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Bytes of datagrams sent.",
+    )
+
+    CHM_IP6_IN_HEADER_ERRORS: Final[Register] = Register(
+        "CHM_IP6_IN_HEADER_ERRORS",
+        0x41F0,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Datagrams with errors in their IP header.",
+    )
+
+    CHM_IP6_IN_TRUNCATED: Final[Register] = Register(
+        "CHM_IP6_IN_TRUNCATED",
+        0x41F8,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Datagrams whose frame was too short.",
+    )
+
+    CHM_IP6_IN_DISCARDS: Final[Register] = Register(
+        "CHM_IP6_IN_DISCARDS",
+        0x4200,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Datagrams without an error that were discarded for lack of room.",
+    )
+
+    CHM_IP6_OUT_DISCARDS: Final[Register] = Register(
+        "CHM_IP6_OUT_DISCARDS",
+        0x4208,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Datagrams to send that were discarded.",
+    )
+
+    CHM_IP6_OUT_NO_ROUTES: Final[Register] = Register(
+        "CHM_IP6_OUT_NO_ROUTES",
+        0x4210,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="IPv6: Datagrams to send whose path or neighbour was invalid.",
+    )
+
+    CHM_WRONG_VLAN: Final[Register] = Register(
+        "CHM_WRONG_VLAN",
+        0x4218,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="Segments dropped: the VLAN id is not the neighbour's.",
+    )
+
+    CHM_NO_BLOCK: Final[Register] = Register(
+        "CHM_NO_BLOCK",
+        0x4220,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="Segments refused: no block for their payload.",
+    )
+
+    CHM_RANGES_DROPPED: Final[Register] = Register(
+        "CHM_RANGES_DROPPED",
+        0x4228,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="Times that data out of order was given up for want of blocks or nodes.",
+    )
+
+    CHM_PLACED_BYTES: Final[Register] = Register(
+        "CHM_PLACED_BYTES",
+        0x4230,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="Payload placed in posted receives.",
+    )
+
+    CHM_POOL_BYTES: Final[Register] = Register(
+        "CHM_POOL_BYTES",
+        0x4238,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="Payload given to receive pools.",
+    )
+
+    CHM_SENT_BYTES: Final[Register] = Register(
+        "CHM_SENT_BYTES",
+        0x4240,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="Payload sent from host buffers, retransmissions included.",
+    )
+
+    CHM_LATE_RECEIVES: Final[Register] = Register(
+        "CHM_LATE_RECEIVES",
+        0x4248,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="Receives given back with LATE.",
+    )
+
+    CHM_PUSH_TIMEOUTS: Final[Register] = Register(
+        "CHM_PUSH_TIMEOUTS",
+        0x4250,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="Receives completed by the push timer.",
+    )
+
+    CHM_NEIGHBOUR_QUERIES: Final[Register] = Register(
+        "CHM_NEIGHBOUR_QUERIES",
+        0x4258,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="NEIGHBOUR_QUERY events.",
+    )
+
+    CHM_UPLOADS_ASKED: Final[Register] = Register(
+        "CHM_UPLOADS_ASKED",
+        0x4260,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="RETRIEVE events.",
+    )
+
+    CHM_FENCES: Final[Register] = Register(
+        "CHM_FENCES",
+        0x4268,
+        64,
+        (
+            Field("COUNT", 0, 64, "ro", 0x0, desc="Count, modulo 2^64."),
+        ),
+        hook_read=True,
+        desc="FENCE entries written.",
+    )
+
+    CHQS_TYPE: Final[Register] = Register(
+        "CHQS_TYPE",
+        0x4F00,
+        32,
+        (
+            Field("VALUE", 0, 32, "ro", 0xA, enum=enums.BlockType),
+        ),
+        desc="What the block is.",
+    )
+
+    CHQS_VERSION: Final[Register] = Register(
+        "CHQS_VERSION",
+        0x4F04,
+        32,
+        (
+            Field("VALUE", 0, 32, "ro", 0x1),
+        ),
+        desc="Version of the block's layout; a larger number only adds.",
+    )
+
+    CHQS_NEXT: Final[Register] = Register(
+        "CHQS_NEXT",
+        0x4F08,
+        32,
+        (
+            Field("VALUE", 0, 32, "ro", 0x0),
+        ),
+        desc="Offset of the next block in BAR0; 0 ends the list.",
+    )
+
+    CHQS_SIZE: Final[Register] = Register(
+        "CHQS_SIZE",
+        0x4F0C,
+        32,
+        (
+            Field("VALUE", 0, 32, "ro", 0x2100),
+        ),
+        desc="Size of the block in bytes, array entries included.",
+    )
+
+    CHQ_SQ_BASE: Final[Register] = Register(
+        "CHQ_SQ_BASE",
+        0x5000,
+        64,
+        (
+            Field("ADDR", 0, 64, "rw", 0x0, desc="Bus address, aligned to 64 bytes; latched by SQ_CTRL.ENABLE."),
+        ),
+        stride=0x100,
+        count=32,
+        desc="Submission ring.",
+    )
+
+    CHQ_SQ_COUNT: Final[Register] = Register(
+        "CHQ_SQ_COUNT",
+        0x5008,
+        32,
+        (
+            Field("COUNT", 0, 32, "rw", 0x0, desc="Submissions, a power of two from 8 to 32768; latched."),
+        ),
+        stride=0x100,
+        count=32,
+        desc="Submission ring size.",
+    )
+
+    CHQ_SQ_CTRL: Final[Register] = Register(
+        "CHQ_SQ_CTRL",
+        0x5014,
+        32,
+        (
+            Field("ENABLE", 0, 1, "rw", 0x0, desc="As QP_RX_CTRL. The completion ring of the pair must run."),
+            Field("RESET", 1, 1, "pulse", 0x0, desc="As QP_RX_CTRL."),
+        ),
+        stride=0x100,
+        count=32,
+        hook_write=True,
+        desc="Submission ring control.",
+    )
+
+    CHQ_SQ_STATUS: Final[Register] = Register(
+        "CHQ_SQ_STATUS",
+        0x5018,
+        32,
+        (
+            Field("RUNNING", 0, 1, "ro", 0x0, desc="The ring runs."),
+            Field("ERROR", 4, 4, "ro", 0x0, enum=enums.RingError, desc="Why it stopped."),
+        ),
+        stride=0x100,
+        count=32,
+        hook_read=True,
+        desc="Submission ring status.",
+    )
+
+    CHQ_SQ_HEAD: Final[Register] = Register(
+        "CHQ_SQ_HEAD",
+        0x501C,
+        32,
+        (
+            Field("INDEX", 0, 32, "ro", 0x0, desc="Index."),
+        ),
+        stride=0x100,
+        count=32,
+        hook_read=True,
+        desc="Next entry that the card takes.",
+    )
+
+    CHQ_SQ_TAIL: Final[Register] = Register(
+        "CHQ_SQ_TAIL",
+        0x5020,
+        32,
+        (
+            Field("INDEX", 0, 32, "rw", 0x0, desc="Index, below COUNT."),
+        ),
+        stride=0x100,
+        count=32,
+        hook_write=True,
+        desc="First entry that the driver still owns.",
+    )
+
+    CHQ_POOL_BASE: Final[Register] = Register(
+        "CHQ_POOL_BASE",
+        0x5040,
+        64,
+        (
+            Field("ADDR", 0, 64, "rw", 0x0, desc="Bus address, aligned to 64 bytes; latched by POOL_CTRL.ENABLE."),
+        ),
+        stride=0x100,
+        count=32,
+        desc="Receive pool ring.",
+    )
+
+    CHQ_POOL_COUNT: Final[Register] = Register(
+        "CHQ_POOL_COUNT",
+        0x5048,
+        32,
+        (
+            Field("COUNT", 0, 32, "rw", 0x0, desc="Buffers, a power of two from 8 to 32768; latched."),
+        ),
+        stride=0x100,
+        count=32,
+        desc="Receive pool ring size.",
+    )
+
+    CHQ_POOL_BUF_LEN: Final[Register] = Register(
+        "CHQ_POOL_BUF_LEN",
+        0x504C,
+        32,
+        (
+            Field("BYTES", 0, 32, "rw", 0x1000, desc="Bytes, 64 to 65536; latched."),
+        ),
+        stride=0x100,
+        count=32,
+        desc="Size of each pool buffer.",
+    )
+
+    CHQ_POOL_CTRL: Final[Register] = Register(
+        "CHQ_POOL_CTRL",
+        0x5054,
+        32,
+        (
+            Field("ENABLE", 0, 1, "rw", 0x0, desc="As QP_RX_CTRL. The completion ring of the pair must run."),
+            Field("RESET", 1, 1, "pulse", 0x0, desc="As QP_RX_CTRL."),
+        ),
+        stride=0x100,
+        count=32,
+        hook_write=True,
+        desc="Receive pool ring control.",
+    )
+
+    CHQ_POOL_STATUS: Final[Register] = Register(
+        "CHQ_POOL_STATUS",
+        0x5058,
+        32,
+        (
+            Field("RUNNING", 0, 1, "ro", 0x0, desc="The ring runs."),
+            Field("ERROR", 4, 4, "ro", 0x0, enum=enums.RingError, desc="Why it stopped."),
+        ),
+        stride=0x100,
+        count=32,
+        hook_read=True,
+        desc="Receive pool ring status.",
+    )
+
+    CHQ_POOL_HEAD: Final[Register] = Register(
+        "CHQ_POOL_HEAD",
+        0x505C,
+        32,
+        (
+            Field("INDEX", 0, 32, "ro", 0x0, desc="Index."),
+        ),
+        stride=0x100,
+        count=32,
+        hook_read=True,
+        desc="Next entry that the card takes.",
+    )
+
+    CHQ_POOL_TAIL: Final[Register] = Register(
+        "CHQ_POOL_TAIL",
+        0x5060,
+        32,
+        (
+            Field("INDEX", 0, 32, "rw", 0x0, desc="Index, below COUNT."),
+        ),
+        stride=0x100,
+        count=32,
+        hook_write=True,
+        desc="First entry that the driver still owns.",
+    )
+
     MAP: Final[RegisterMap] = RegisterMap(
         "vnic_bar0",
         (
@@ -1770,9 +2937,113 @@ class BAR0:
             QP_TX_FRAMES,
             QP_TX_BYTES,
             QP_RX_DROPS,
+            CHM_TYPE,
+            CHM_VERSION,
+            CHM_NEXT,
+            CHM_SIZE,
+            CHM_CTRL,
+            CHM_STATUS,
+            CHM_MAX_CONNECTIONS,
+            CHM_MAX_PATHS,
+            CHM_MAX_NEIGHBOURS,
+            CHM_MAX_BLOCKS,
+            CHM_MAX_WORK,
+            CHM_MAX_NODES,
+            CHM_MAX_RECOVERIES,
+            CHM_MAX_WINDOW,
+            CHM_MAX_VLANS,
+            CHM_MAX_MTU,
+            CHM_CONNECTIONS,
+            CHM_PATHS,
+            CHM_NEIGHBOURS,
+            CHM_FREE_BLOCKS,
+            CHM_FREE_WORK,
+            CHM_FREE_NODES,
+            CHM_BLOCKS_LOW,
+            CHM_BLOCKS_HIGH,
+            CHM_TICKS_PER_SECOND,
+            CHM_ACK_FREQUENCY,
+            CHM_DELAYED_ACK_TICKS,
+            CHM_MAX_RETRANSMISSIONS,
+            CHM_DOUBT_RETRANSMISSIONS,
+            CHM_SWS_TICKS,
+            CHM_DUPLICATE_ACK_THRESHOLD,
+            CHM_PUSH_TICKS,
+            CHM_NCE_STALE_TICKS,
+            CHM_CONGESTION,
+            CHM_ADMIN_BASE,
+            CHM_ADMIN_COUNT,
+            CHM_ADMIN_QUEUE,
+            CHM_ADMIN_CTRL,
+            CHM_ADMIN_STATUS,
+            CHM_ADMIN_HEAD,
+            CHM_ADMIN_TAIL,
+            CHM_STAT_CLEAR,
+            CHM_TCP4_IN_SEGMENTS,
+            CHM_TCP4_OUT_SEGMENTS,
+            CHM_TCP4_ESTABLISHED,
+            CHM_TCP4_RESET_ESTABLISHED,
+            CHM_TCP4_RETRANSMITTED_SEGMENTS,
+            CHM_TCP4_IN_ERRORS,
+            CHM_TCP4_OUT_RESETS,
+            CHM_TCP6_IN_SEGMENTS,
+            CHM_TCP6_OUT_SEGMENTS,
+            CHM_TCP6_ESTABLISHED,
+            CHM_TCP6_RESET_ESTABLISHED,
+            CHM_TCP6_RETRANSMITTED_SEGMENTS,
+            CHM_TCP6_IN_ERRORS,
+            CHM_TCP6_OUT_RESETS,
+            CHM_IP4_IN_RECEIVES,
+            CHM_IP4_IN_OCTETS,
+            CHM_IP4_IN_DELIVERS,
+            CHM_IP4_OUT_REQUESTS,
+            CHM_IP4_OUT_OCTETS,
+            CHM_IP4_IN_HEADER_ERRORS,
+            CHM_IP4_IN_TRUNCATED,
+            CHM_IP4_IN_DISCARDS,
+            CHM_IP4_OUT_DISCARDS,
+            CHM_IP4_OUT_NO_ROUTES,
+            CHM_IP6_IN_RECEIVES,
+            CHM_IP6_IN_OCTETS,
+            CHM_IP6_IN_DELIVERS,
+            CHM_IP6_OUT_REQUESTS,
+            CHM_IP6_OUT_OCTETS,
+            CHM_IP6_IN_HEADER_ERRORS,
+            CHM_IP6_IN_TRUNCATED,
+            CHM_IP6_IN_DISCARDS,
+            CHM_IP6_OUT_DISCARDS,
+            CHM_IP6_OUT_NO_ROUTES,
+            CHM_WRONG_VLAN,
+            CHM_NO_BLOCK,
+            CHM_RANGES_DROPPED,
+            CHM_PLACED_BYTES,
+            CHM_POOL_BYTES,
+            CHM_SENT_BYTES,
+            CHM_LATE_RECEIVES,
+            CHM_PUSH_TIMEOUTS,
+            CHM_NEIGHBOUR_QUERIES,
+            CHM_UPLOADS_ASKED,
+            CHM_FENCES,
+            CHQS_TYPE,
+            CHQS_VERSION,
+            CHQS_NEXT,
+            CHQS_SIZE,
+            CHQ_SQ_BASE,
+            CHQ_SQ_COUNT,
+            CHQ_SQ_CTRL,
+            CHQ_SQ_STATUS,
+            CHQ_SQ_HEAD,
+            CHQ_SQ_TAIL,
+            CHQ_POOL_BASE,
+            CHQ_POOL_COUNT,
+            CHQ_POOL_BUF_LEN,
+            CHQ_POOL_CTRL,
+            CHQ_POOL_STATUS,
+            CHQ_POOL_HEAD,
+            CHQ_POOL_TAIL,
         ),
-        hash=0xE8AA4ED2E46A99C8,
-        size=0x4000,
+        hash=0x3DD2E1E32831F6FD,
+        size=0x8000,
         desc="BAR0, 64 KiB, memory, 64-bit, not prefetchable.",
     )
 
@@ -1921,6 +3192,110 @@ class Reg:
     QP_TX_FRAMES: Final = 0x20D0
     QP_TX_BYTES: Final = 0x20D8
     QP_RX_DROPS: Final = 0x20E0
+    CHM_TYPE: Final = 0x4000
+    CHM_VERSION: Final = 0x4004
+    CHM_NEXT: Final = 0x4008
+    CHM_SIZE: Final = 0x400C
+    CHM_CTRL: Final = 0x4010
+    CHM_STATUS: Final = 0x4014
+    CHM_MAX_CONNECTIONS: Final = 0x4020
+    CHM_MAX_PATHS: Final = 0x4024
+    CHM_MAX_NEIGHBOURS: Final = 0x4028
+    CHM_MAX_BLOCKS: Final = 0x402C
+    CHM_MAX_WORK: Final = 0x4030
+    CHM_MAX_NODES: Final = 0x4034
+    CHM_MAX_RECOVERIES: Final = 0x4038
+    CHM_MAX_WINDOW: Final = 0x403C
+    CHM_MAX_VLANS: Final = 0x4040
+    CHM_MAX_MTU: Final = 0x4044
+    CHM_CONNECTIONS: Final = 0x4050
+    CHM_PATHS: Final = 0x4054
+    CHM_NEIGHBOURS: Final = 0x4058
+    CHM_FREE_BLOCKS: Final = 0x405C
+    CHM_FREE_WORK: Final = 0x4060
+    CHM_FREE_NODES: Final = 0x4064
+    CHM_BLOCKS_LOW: Final = 0x4070
+    CHM_BLOCKS_HIGH: Final = 0x4074
+    CHM_TICKS_PER_SECOND: Final = 0x4080
+    CHM_ACK_FREQUENCY: Final = 0x4084
+    CHM_DELAYED_ACK_TICKS: Final = 0x4088
+    CHM_MAX_RETRANSMISSIONS: Final = 0x408C
+    CHM_DOUBT_RETRANSMISSIONS: Final = 0x4090
+    CHM_SWS_TICKS: Final = 0x4094
+    CHM_DUPLICATE_ACK_THRESHOLD: Final = 0x4098
+    CHM_PUSH_TICKS: Final = 0x409C
+    CHM_NCE_STALE_TICKS: Final = 0x40A0
+    CHM_CONGESTION: Final = 0x40A4
+    CHM_ADMIN_BASE: Final = 0x40C0
+    CHM_ADMIN_COUNT: Final = 0x40C8
+    CHM_ADMIN_QUEUE: Final = 0x40CC
+    CHM_ADMIN_CTRL: Final = 0x40D4
+    CHM_ADMIN_STATUS: Final = 0x40D8
+    CHM_ADMIN_HEAD: Final = 0x40DC
+    CHM_ADMIN_TAIL: Final = 0x40E0
+    CHM_STAT_CLEAR: Final = 0x4100
+    CHM_TCP4_IN_SEGMENTS: Final = 0x4108
+    CHM_TCP4_OUT_SEGMENTS: Final = 0x4110
+    CHM_TCP4_ESTABLISHED: Final = 0x4118
+    CHM_TCP4_RESET_ESTABLISHED: Final = 0x4120
+    CHM_TCP4_RETRANSMITTED_SEGMENTS: Final = 0x4128
+    CHM_TCP4_IN_ERRORS: Final = 0x4130
+    CHM_TCP4_OUT_RESETS: Final = 0x4138
+    CHM_TCP6_IN_SEGMENTS: Final = 0x4140
+    CHM_TCP6_OUT_SEGMENTS: Final = 0x4148
+    CHM_TCP6_ESTABLISHED: Final = 0x4150
+    CHM_TCP6_RESET_ESTABLISHED: Final = 0x4158
+    CHM_TCP6_RETRANSMITTED_SEGMENTS: Final = 0x4160
+    CHM_TCP6_IN_ERRORS: Final = 0x4168
+    CHM_TCP6_OUT_RESETS: Final = 0x4170
+    CHM_IP4_IN_RECEIVES: Final = 0x4178
+    CHM_IP4_IN_OCTETS: Final = 0x4180
+    CHM_IP4_IN_DELIVERS: Final = 0x4188
+    CHM_IP4_OUT_REQUESTS: Final = 0x4190
+    CHM_IP4_OUT_OCTETS: Final = 0x4198
+    CHM_IP4_IN_HEADER_ERRORS: Final = 0x41A0
+    CHM_IP4_IN_TRUNCATED: Final = 0x41A8
+    CHM_IP4_IN_DISCARDS: Final = 0x41B0
+    CHM_IP4_OUT_DISCARDS: Final = 0x41B8
+    CHM_IP4_OUT_NO_ROUTES: Final = 0x41C0
+    CHM_IP6_IN_RECEIVES: Final = 0x41C8
+    CHM_IP6_IN_OCTETS: Final = 0x41D0
+    CHM_IP6_IN_DELIVERS: Final = 0x41D8
+    CHM_IP6_OUT_REQUESTS: Final = 0x41E0
+    CHM_IP6_OUT_OCTETS: Final = 0x41E8
+    CHM_IP6_IN_HEADER_ERRORS: Final = 0x41F0
+    CHM_IP6_IN_TRUNCATED: Final = 0x41F8
+    CHM_IP6_IN_DISCARDS: Final = 0x4200
+    CHM_IP6_OUT_DISCARDS: Final = 0x4208
+    CHM_IP6_OUT_NO_ROUTES: Final = 0x4210
+    CHM_WRONG_VLAN: Final = 0x4218
+    CHM_NO_BLOCK: Final = 0x4220
+    CHM_RANGES_DROPPED: Final = 0x4228
+    CHM_PLACED_BYTES: Final = 0x4230
+    CHM_POOL_BYTES: Final = 0x4238
+    CHM_SENT_BYTES: Final = 0x4240
+    CHM_LATE_RECEIVES: Final = 0x4248
+    CHM_PUSH_TIMEOUTS: Final = 0x4250
+    CHM_NEIGHBOUR_QUERIES: Final = 0x4258
+    CHM_UPLOADS_ASKED: Final = 0x4260
+    CHM_FENCES: Final = 0x4268
+    CHQS_TYPE: Final = 0x4F00
+    CHQS_VERSION: Final = 0x4F04
+    CHQS_NEXT: Final = 0x4F08
+    CHQS_SIZE: Final = 0x4F0C
+    CHQ_SQ_BASE: Final = 0x5000
+    CHQ_SQ_COUNT: Final = 0x5008
+    CHQ_SQ_CTRL: Final = 0x5014
+    CHQ_SQ_STATUS: Final = 0x5018
+    CHQ_SQ_HEAD: Final = 0x501C
+    CHQ_SQ_TAIL: Final = 0x5020
+    CHQ_POOL_BASE: Final = 0x5040
+    CHQ_POOL_COUNT: Final = 0x5048
+    CHQ_POOL_BUF_LEN: Final = 0x504C
+    CHQ_POOL_CTRL: Final = 0x5054
+    CHQ_POOL_STATUS: Final = 0x5058
+    CHQ_POOL_HEAD: Final = 0x505C
+    CHQ_POOL_TAIL: Final = 0x5060
     MAC_MULTICAST_STRIDE: Final = 0x8
     MAC_MULTICAST_COUNT: Final = 32
     MAC_VLAN_STRIDE: Final = 0x4
@@ -1933,6 +3308,8 @@ class Reg:
     VEC_COUNT: Final = 64
     QP_STRIDE: Final = 0x100
     QP_COUNT: Final = 32
+    CHQ_STRIDE: Final = 0x100
+    CHQ_COUNT: Final = 32
 
 
 class GlbType:
@@ -2059,6 +3436,7 @@ class GlbEvent:
     RING: Final = 1 << 1
     DMA: Final = 1 << 2
     TEST: Final = 1 << 3
+    CHIMNEY: Final = 1 << 4
 
 
 class GlbEventEnable:
@@ -2068,6 +3446,7 @@ class GlbEventEnable:
     RING: Final = 1 << 1
     DMA: Final = 1 << 2
     TEST: Final = 1 << 3
+    CHIMNEY: Final = 1 << 4
 
 
 class GlbEventVector:
@@ -2982,6 +4361,739 @@ class QpRxDrops:
 
     COUNT_SHIFT: Final = 0
     COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmType:
+    """Bits of CHM_TYPE. What the block is."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmVersion:
+    """Bits of CHM_VERSION. Version of the block's layout; a larger number only adds."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmNext:
+    """Bits of CHM_NEXT. Offset of the next block in BAR0; 0 ends the list."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmSize:
+    """Bits of CHM_SIZE. Size of the block in bytes, array entries included."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmCtrl:
+    """Bits of CHM_CTRL. Chimney control."""
+
+    ENABLE: Final = 1 << 0
+
+
+class ChmStatus:
+    """Bits of CHM_STATUS. Chimney status; a change sets GLB_EVENT.CHIMNEY."""
+
+    RUNNING: Final = 1 << 0
+    PAUSE: Final = 1 << 1
+    UPLOAD_ALL: Final = 1 << 2
+
+
+class ChmMaxConnections:
+    """Bits of CHM_MAX_CONNECTIONS. TCP connections at most, IPv4 and IPv6 together."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmMaxPaths:
+    """Bits of CHM_MAX_PATHS. Paths at most."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmMaxNeighbours:
+    """Bits of CHM_MAX_NEIGHBOURS. Neighbours at most."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmMaxBlocks:
+    """Bits of CHM_MAX_BLOCKS. Blocks of the pool that holds data out of order and data without a buffer."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmMaxWork:
+    """Bits of CHM_MAX_WORK. Work entries: pieces of sends, receives and disconnects that the card holds."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmMaxNodes:
+    """Bits of CHM_MAX_NODES. Runs of scoreboards and ranges out of order, of all connections."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmMaxRecoveries:
+    """Bits of CHM_MAX_RECOVERIES. Connections in loss recovery at once."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmMaxWindow:
+    """Bits of CHM_MAX_WINDOW. Largest InitialRcvWnd."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmMaxVlans:
+    """Bits of CHM_MAX_VLANS. Different VLAN ids other than 0 in use at once."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmMaxMtu:
+    """Bits of CHM_MAX_MTU. Largest PathMtu."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmConnections:
+    """Bits of CHM_CONNECTIONS. TCP connections now."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmPaths:
+    """Bits of CHM_PATHS. Paths now."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmNeighbours:
+    """Bits of CHM_NEIGHBOURS. Neighbours now."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmFreeBlocks:
+    """Bits of CHM_FREE_BLOCKS. Blocks free."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmFreeWork:
+    """Bits of CHM_FREE_WORK. Work entries free."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmFreeNodes:
+    """Bits of CHM_FREE_NODES. Nodes free."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmBlocksLow:
+    """Bits of CHM_BLOCKS_LOW. Low water mark of free blocks."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmBlocksHigh:
+    """Bits of CHM_BLOCKS_HIGH. High water mark of free blocks."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmTicksPerSecond:
+    """Bits of CHM_TICKS_PER_SECOND. NDIS_TCP_CONNECTION_OFFLOAD_PARAMETERS.TicksPerSecond."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmAckFrequency:
+    """Bits of CHM_ACK_FREQUENCY. TcpAckFrequency."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmDelayedAckTicks:
+    """Bits of CHM_DELAYED_ACK_TICKS. TcpDelayedAckTicks."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmMaxRetransmissions:
+    """Bits of CHM_MAX_RETRANSMISSIONS. TcpMaximumRetransmissions."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmDoubtRetransmissions:
+    """Bits of CHM_DOUBT_RETRANSMISSIONS. TcpDoubtReachabilityRetransmissions."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmSwsTicks:
+    """Bits of CHM_SWS_TICKS. TcpSwsPreventionTicks."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmDuplicateAckThreshold:
+    """Bits of CHM_DUPLICATE_ACK_THRESHOLD. TcpDuplicateAckThreshold."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmPushTicks:
+    """Bits of CHM_PUSH_TICKS. TcpPushTicks."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmNceStaleTicks:
+    """Bits of CHM_NCE_STALE_TICKS. NceStaleTicks."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmCongestion:
+    """Bits of CHM_CONGESTION. CongestionAlgorithm of connections taken from now on."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xF
+
+
+class ChmAdminBase:
+    """Bits of CHM_ADMIN_BASE. Admin ring."""
+
+    ADDR_SHIFT: Final = 0
+    ADDR_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmAdminCount:
+    """Bits of CHM_ADMIN_COUNT. Admin ring size."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChmAdminQueue:
+    """Bits of CHM_ADMIN_QUEUE. Queue pair whose completion ring takes what no connection's does."""
+
+    QUEUE_SHIFT: Final = 0
+    QUEUE_MASK: Final = 0xFF
+
+
+class ChmAdminCtrl:
+    """Bits of CHM_ADMIN_CTRL. Admin ring control."""
+
+    ENABLE: Final = 1 << 0
+    RESET: Final = 1 << 1
+
+
+class ChmAdminStatus:
+    """Bits of CHM_ADMIN_STATUS. Admin ring status."""
+
+    RUNNING: Final = 1 << 0
+    ERROR_SHIFT: Final = 4
+    ERROR_MASK: Final = 0xF0
+
+
+class ChmAdminHead:
+    """Bits of CHM_ADMIN_HEAD. Next entry that the card takes."""
+
+    INDEX_SHIFT: Final = 0
+    INDEX_MASK: Final = 0xFFFFFFFF
+
+
+class ChmAdminTail:
+    """Bits of CHM_ADMIN_TAIL. First entry that the driver still owns."""
+
+    INDEX_SHIFT: Final = 0
+    INDEX_MASK: Final = 0xFFFFFFFF
+
+
+class ChmStatClear:
+    """Bits of CHM_STAT_CLEAR. Statistics control."""
+
+    TCP4: Final = 1 << 0
+    TCP6: Final = 1 << 1
+    IP4: Final = 1 << 2
+    IP6: Final = 1 << 3
+
+
+class ChmTcp4InSegments:
+    """Bits of CHM_TCP4_IN_SEGMENTS. IPv4: Segments received, those in error too."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmTcp4OutSegments:
+    """Bits of CHM_TCP4_OUT_SEGMENTS. IPv4: Segments sent, those with nothing but retransmitted bytes aside."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmTcp4Established:
+    """Bits of CHM_TCP4_ESTABLISHED. IPv4: Connections in ESTABLISHED or CLOSE-WAIT now."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmTcp4ResetEstablished:
+    """Bits of CHM_TCP4_RESET_ESTABLISHED. IPv4: Times one of those went to CLOSED by a reset."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmTcp4RetransmittedSegments:
+    """Bits of CHM_TCP4_RETRANSMITTED_SEGMENTS. IPv4: Segments that had at least one retransmitted byte."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmTcp4InErrors:
+    """Bits of CHM_TCP4_IN_ERRORS. IPv4: Segments received in error."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmTcp4OutResets:
+    """Bits of CHM_TCP4_OUT_RESETS. IPv4: Segments sent with RST."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmTcp6InSegments:
+    """Bits of CHM_TCP6_IN_SEGMENTS. IPv6: Segments received, those in error too."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmTcp6OutSegments:
+    """Bits of CHM_TCP6_OUT_SEGMENTS. IPv6: Segments sent, those with nothing but retransmitted bytes aside."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmTcp6Established:
+    """Bits of CHM_TCP6_ESTABLISHED. IPv6: Connections in ESTABLISHED or CLOSE-WAIT now."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmTcp6ResetEstablished:
+    """Bits of CHM_TCP6_RESET_ESTABLISHED. IPv6: Times one of those went to CLOSED by a reset."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmTcp6RetransmittedSegments:
+    """Bits of CHM_TCP6_RETRANSMITTED_SEGMENTS. IPv6: Segments that had at least one retransmitted byte."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmTcp6InErrors:
+    """Bits of CHM_TCP6_IN_ERRORS. IPv6: Segments received in error."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmTcp6OutResets:
+    """Bits of CHM_TCP6_OUT_RESETS. IPv6: Segments sent with RST."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp4InReceives:
+    """Bits of CHM_IP4_IN_RECEIVES. IPv4: Datagrams received for offloaded connections, those in error too."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp4InOctets:
+    """Bits of CHM_IP4_IN_OCTETS. IPv4: Their bytes."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp4InDelivers:
+    """Bits of CHM_IP4_IN_DELIVERS. IPv4: Datagrams given to TCP."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp4OutRequests:
+    """Bits of CHM_IP4_OUT_REQUESTS. IPv4: Datagrams that TCP asked to send."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp4OutOctets:
+    """Bits of CHM_IP4_OUT_OCTETS. IPv4: Bytes of datagrams sent."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp4InHeaderErrors:
+    """Bits of CHM_IP4_IN_HEADER_ERRORS. IPv4: Datagrams with errors in their IP header."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp4InTruncated:
+    """Bits of CHM_IP4_IN_TRUNCATED. IPv4: Datagrams whose frame was too short."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp4InDiscards:
+    """Bits of CHM_IP4_IN_DISCARDS. IPv4: Datagrams without an error that were discarded for lack of room."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp4OutDiscards:
+    """Bits of CHM_IP4_OUT_DISCARDS. IPv4: Datagrams to send that were discarded."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp4OutNoRoutes:
+    """Bits of CHM_IP4_OUT_NO_ROUTES. IPv4: Datagrams to send whose path or neighbour was invalid."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp6InReceives:
+    """Bits of CHM_IP6_IN_RECEIVES. IPv6: Datagrams received for offloaded connections, those in error too."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp6InOctets:
+    """Bits of CHM_IP6_IN_OCTETS. IPv6: Their bytes."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp6InDelivers:
+    """Bits of CHM_IP6_IN_DELIVERS. IPv6: Datagrams given to TCP."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp6OutRequests:
+    """Bits of CHM_IP6_OUT_REQUESTS. IPv6: Datagrams that TCP asked to send."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp6OutOctets:
+    """Bits of CHM_IP6_OUT_OCTETS. IPv6: Bytes of datagrams sent."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp6InHeaderErrors:
+    """Bits of CHM_IP6_IN_HEADER_ERRORS. IPv6: Datagrams with errors in their IP header."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp6InTruncated:
+    """Bits of CHM_IP6_IN_TRUNCATED. IPv6: Datagrams whose frame was too short."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp6InDiscards:
+    """Bits of CHM_IP6_IN_DISCARDS. IPv6: Datagrams without an error that were discarded for lack of room."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp6OutDiscards:
+    """Bits of CHM_IP6_OUT_DISCARDS. IPv6: Datagrams to send that were discarded."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmIp6OutNoRoutes:
+    """Bits of CHM_IP6_OUT_NO_ROUTES. IPv6: Datagrams to send whose path or neighbour was invalid."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmWrongVlan:
+    """Bits of CHM_WRONG_VLAN. Segments dropped: the VLAN id is not the neighbour's."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmNoBlock:
+    """Bits of CHM_NO_BLOCK. Segments refused: no block for their payload."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmRangesDropped:
+    """Bits of CHM_RANGES_DROPPED. Times that data out of order was given up for want of blocks or nodes."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmPlacedBytes:
+    """Bits of CHM_PLACED_BYTES. Payload placed in posted receives."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmPoolBytes:
+    """Bits of CHM_POOL_BYTES. Payload given to receive pools."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmSentBytes:
+    """Bits of CHM_SENT_BYTES. Payload sent from host buffers, retransmissions included."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmLateReceives:
+    """Bits of CHM_LATE_RECEIVES. Receives given back with LATE."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmPushTimeouts:
+    """Bits of CHM_PUSH_TIMEOUTS. Receives completed by the push timer."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmNeighbourQueries:
+    """Bits of CHM_NEIGHBOUR_QUERIES. NEIGHBOUR_QUERY events."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmUploadsAsked:
+    """Bits of CHM_UPLOADS_ASKED. RETRIEVE events."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChmFences:
+    """Bits of CHM_FENCES. FENCE entries written."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChqsType:
+    """Bits of CHQS_TYPE. What the block is."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChqsVersion:
+    """Bits of CHQS_VERSION. Version of the block's layout; a larger number only adds."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChqsNext:
+    """Bits of CHQS_NEXT. Offset of the next block in BAR0; 0 ends the list."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChqsSize:
+    """Bits of CHQS_SIZE. Size of the block in bytes, array entries included."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChqSqBase:
+    """Bits of CHQ_SQ_BASE. Submission ring."""
+
+    ADDR_SHIFT: Final = 0
+    ADDR_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChqSqCount:
+    """Bits of CHQ_SQ_COUNT. Submission ring size."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChqSqCtrl:
+    """Bits of CHQ_SQ_CTRL. Submission ring control."""
+
+    ENABLE: Final = 1 << 0
+    RESET: Final = 1 << 1
+
+
+class ChqSqStatus:
+    """Bits of CHQ_SQ_STATUS. Submission ring status."""
+
+    RUNNING: Final = 1 << 0
+    ERROR_SHIFT: Final = 4
+    ERROR_MASK: Final = 0xF0
+
+
+class ChqSqHead:
+    """Bits of CHQ_SQ_HEAD. Next entry that the card takes."""
+
+    INDEX_SHIFT: Final = 0
+    INDEX_MASK: Final = 0xFFFFFFFF
+
+
+class ChqSqTail:
+    """Bits of CHQ_SQ_TAIL. First entry that the driver still owns."""
+
+    INDEX_SHIFT: Final = 0
+    INDEX_MASK: Final = 0xFFFFFFFF
+
+
+class ChqPoolBase:
+    """Bits of CHQ_POOL_BASE. Receive pool ring."""
+
+    ADDR_SHIFT: Final = 0
+    ADDR_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class ChqPoolCount:
+    """Bits of CHQ_POOL_COUNT. Receive pool ring size."""
+
+    COUNT_SHIFT: Final = 0
+    COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class ChqPoolBufLen:
+    """Bits of CHQ_POOL_BUF_LEN. Size of each pool buffer."""
+
+    BYTES_SHIFT: Final = 0
+    BYTES_MASK: Final = 0xFFFFFFFF
+
+
+class ChqPoolCtrl:
+    """Bits of CHQ_POOL_CTRL. Receive pool ring control."""
+
+    ENABLE: Final = 1 << 0
+    RESET: Final = 1 << 1
+
+
+class ChqPoolStatus:
+    """Bits of CHQ_POOL_STATUS. Receive pool ring status."""
+
+    RUNNING: Final = 1 << 0
+    ERROR_SHIFT: Final = 4
+    ERROR_MASK: Final = 0xF0
+
+
+class ChqPoolHead:
+    """Bits of CHQ_POOL_HEAD. Next entry that the card takes."""
+
+    INDEX_SHIFT: Final = 0
+    INDEX_MASK: Final = 0xFFFFFFFF
+
+
+class ChqPoolTail:
+    """Bits of CHQ_POOL_TAIL. First entry that the driver still owns."""
+
+    INDEX_SHIFT: Final = 0
+    INDEX_MASK: Final = 0xFFFFFFFF
 
 
 class MSIX_TABLE:

@@ -8,10 +8,11 @@ from vnic.gen.registers import BAR0, GlbEvent
 from vnic.host.bus import Bus, VectorKinds
 from vnic.host.cpu import Level
 from vnic.miniport import oids
-from vnic.miniport.attributes import general_attributes
+from vnic.miniport.attributes import general_attributes, offload_attributes
 from vnic.miniport.bringup import BringUpError, reset_device
 from vnic.miniport.buffers import Memory
 from vnic.miniport.card import Card
+from vnic.miniport.chimney_adapter import AdapterChimney
 from vnic.miniport.context import SendOffload
 from vnic.miniport.queue import Harvest, QueuePair
 from vnic.miniport.receive import RingFault
@@ -20,12 +21,12 @@ from vnic.miniport.transmit import Send
 from vnic.ndis.attributes import (
     AttributeFlag,
     HaltAction,
-    OffloadAttributes,
     PnpEvent,
     RegistrationAttributes,
     ShutdownAction,
 )
 from vnic.ndis.miniport import (
+    DriverHandle,
     InitParameters,
     InterruptResult,
     Miniport,
@@ -67,6 +68,7 @@ class Adapter(Miniport):
         self.is_resetting = False
         self.is_removed = False
         self._is_pause_pending = False
+        self._chimney = AdapterChimney(self)
 
     @property
     def card(self) -> Card:
@@ -82,9 +84,9 @@ class Adapter(Miniport):
 
     # -- MiniportSetOptions, MiniportDriverUnload --------------------------------------------------------
 
-    def set_options(self) -> NDIS_STATUS:
-        """MiniportSetOptions: this driver registers no optional handlers."""
-        return _SUCCESS
+    def set_options(self, handle: DriverHandle) -> NDIS_STATUS:
+        """MiniportSetOptions: the chimney's handlers, whether or not the card will have one."""
+        return handle.m_set_optional_handlers(self._chimney.provider)
 
     def driver_unload(self) -> None:
         """MiniportDriverUnload: with the last adapter halted nothing of the driver is left."""
@@ -113,9 +115,9 @@ class Adapter(Miniport):
         _require(handle.m_set_miniport_attributes(RegistrationAttributes(self, flags)))
         card = self._card = Card(bus, self._memory, parameters.settings)
         card.connect(handle, self._kinds)
+        self._chimney.open(card, handle)
         _require(handle.m_set_miniport_attributes(general_attributes(card, oids.supported_oids(self))))
-        offloads = OffloadAttributes(card.offloads.current, card.offloads.hardware)
-        _require(handle.m_set_miniport_attributes(offloads))
+        _require(handle.m_set_miniport_attributes(offload_attributes(card)))
         card.program()
 
     def _give_up(self, status: NDIS_STATUS) -> NDIS_STATUS:
@@ -152,7 +154,8 @@ class Adapter(Miniport):
             return NDIS_STATUS.PENDING
         return _SUCCESS
 
-    def _check_pause(self) -> None:
+    def check_pause(self) -> None:
+        """Complete a pause that pends, once nothing of NDIS's is left here."""
         if self._is_pause_pending and not self.card.has_nbls and not self._is_busy():
             self._is_pause_pending = False
             self.handle.m_pause_complete()
@@ -222,7 +225,7 @@ class Adapter(Miniport):
             by_queue.setdefault(self._queue_of(nbl), []).append(nbl)
         for index, nbls in by_queue.items():
             self.card.queues[index].recycle(nbls)
-        self._check_pause()
+        self.check_pause()
 
     @staticmethod
     def _queue_of(nbl: NetBufferList) -> int:
@@ -264,7 +267,7 @@ class Adapter(Miniport):
         for index in sorted(due.queues):
             self._serve(self.card.queues[index], message_id)
         interrupts.end_dpc(message_id, cpu)
-        self._check_pause()
+        self.check_pause()
 
     def _serve(self, queue: QueuePair, message_id: int) -> None:
         """One bounded look at a queue. Only one processor at a time has it, so its frames stay in order."""
@@ -273,9 +276,11 @@ class Adapter(Miniport):
             return
         queue.is_polling, queue.poll_again = True, False
         try:
+            epoch = self._chimney.epoch
             harvest = queue.poll(self._frames_per_dpc)
             self._indicate(queue, harvest)
             self._complete_sends(harvest.sent)
+            self._chimney.serve(queue, harvest, epoch)
         finally:
             queue.is_polling = False
         if harvest.fault is not None:
@@ -297,9 +302,19 @@ class Adapter(Miniport):
             return
         registers.write(BAR0.GLB_EVENT, events)
         if events & GlbEvent.RING:
-            self._complete_sends(self.card.restart_failed_queues(NDIS_STATUS.FAILURE))
+            self._restart_queues()
+        if events & GlbEvent.CHIMNEY:
+            self._chimney.look()
         if events & GlbEvent.LINK:
             self._report_link()
+
+    def _restart_queues(self) -> None:
+        try:
+            self._complete_sends(self.card.restart_failed_queues(NDIS_STATUS.FAILURE))
+        except RingFault:
+            self.handle.m_reset_miniport()
+            return
+        self._chimney.resume()
 
     def _report_link(self) -> None:
         news = self.card.link.news(self.handle)
@@ -309,11 +324,13 @@ class Adapter(Miniport):
     # -- OIDs --------------------------------------------------------------------------------------------
 
     def oid_request(self, request: OidRequest) -> NDIS_STATUS:
-        """MiniportOidRequest: always complete on return."""
+        """MiniportOidRequest: complete on return, but for low power while offloads are being terminated."""
         if self.is_removed:
             return NDIS_STATUS.ADAPTER_REMOVED
         if self.is_low_power and oids.needs_power(request):
             return NDIS_STATUS.LOW_POWER_STATE
+        if self._chimney.holds(request):
+            return NDIS_STATUS.PENDING
         return oids.answer(self, request)
 
     def cancel_oid_request(self, request_id: int) -> None:
@@ -340,6 +357,7 @@ class Adapter(Miniport):
         reset_device(self.card.registers)
         self.card.program()
         self.is_low_power = False
+        self._chimney.resume()
         self._report_link()
 
     # -- trouble -----------------------------------------------------------------------------------------
@@ -352,6 +370,7 @@ class Adapter(Miniport):
             self._lose_card()
             return False
         queues = self.card.queues
+        self._chimney.poke()
         for queue in queues:
             if queue.has_news:  # an interrupt may have been lost; a DPC too many does no harm
                 self.card.interrupts.queue_again(0, queue)
@@ -373,7 +392,8 @@ class Adapter(Miniport):
             status = NDIS_STATUS.HARD_ERRORS
         self.is_resetting = False
         self._complete_sends(done)
-        self._check_pause()
+        self._chimney.tell_all()
+        self.check_pause()
         self._report_link()
         return ResetResult(status)
 
@@ -393,7 +413,8 @@ class Adapter(Miniport):
         self.is_removed = True
         self.card.interrupts.is_live = False
         self._complete_sends(self.card.forget(NDIS_STATUS.ADAPTER_REMOVED))
-        self._check_pause()
+        self._chimney.give_up()
+        self.check_pause()
 
 
 def _require(status: NDIS_STATUS) -> None:

@@ -5,10 +5,21 @@ from __future__ import annotations
 from vnic.miniport.card import Card
 from vnic.miniport.filters import SUPPORTED_FILTERS
 from vnic.miniport.link import MAX_SPEED_BPS
-from vnic.ndis.attributes import GeneralAttributes, MacOption
+from vnic.ndis.attributes import GeneralAttributes, MacOption, OffloadAttributes
 from vnic.ndis.structures import PnpCapabilities
 
 _HEADER_BYTES = 14
+
+
+def offload_attributes(card: Card) -> OffloadAttributes:
+    """NDIS_MINIPORT_ADAPTER_OFFLOAD_ATTRIBUTES: task offloads, and the chimney where there is one."""
+    connections = card.chimney_settings
+    return OffloadAttributes(
+        card.offloads.current,
+        card.offloads.hardware,
+        connections.current if connections is not None else None,
+        connections.hardware if connections is not None else None,
+    )
 
 
 def general_attributes(card: Card, supported_oids: tuple[int, ...]) -> GeneralAttributes:

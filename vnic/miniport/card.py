@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vnic.gen.enums import RingError
 from vnic.gen.registers import BAR0, GlbFeatures, MacRxCtrl, MacTxCtrl
 from vnic.host.bus import Bus, VectorKinds
 from vnic.miniport.bringup import bring_up, reset_device
 from vnic.miniport.buffers import Memory
+from vnic.miniport.chimney import Chimney
+from vnic.miniport.chimney_mood import Mood
+from vnic.miniport.chimney_settings import ChimneySettings
+from vnic.miniport.chimney_statistics import ChimneyStatistics
 from vnic.miniport.context import Tagging
 from vnic.miniport.filters import ReceiveFilter
 from vnic.miniport.interrupts import MODERATION_NS, Interrupts
@@ -17,12 +23,14 @@ from vnic.miniport.receive import RingFault
 from vnic.miniport.rss import Scaling, rss_processors
 from vnic.miniport.statistics import Statistics
 from vnic.miniport.transmit import Bounce
+from vnic.ndis.chimney import ProviderCalls
 from vnic.ndis.keywords import Settings
 from vnic.ndis.miniport import MiniportHandle
 from vnic.ndis.net_buffer_list import NetBufferList
 from vnic.ndis.status import NDIS_STATUS
 
 _RING_MIN = 8
+_CHIMNEY_SLOTS = 512
 
 
 class Card:
@@ -37,6 +45,9 @@ class Card:
         self.statistics = Statistics(self.registers)
         self.link = LinkMonitor(self.registers)
         self.offloads = TaskOffloads(self.capacities, settings)
+        self.chimney_settings = self._read_chimney()
+        self.chimney_statistics = ChimneyStatistics(self.registers)
+        self.mood: Mood | None = None
         self.filter = self._make_filter()
         self.queues: list[QueuePair] = []
         self._interrupts: Interrupts | None = None
@@ -70,6 +81,13 @@ class Card:
         """How sends are tagged now."""
         return Tagging(self.settings["*PriorityVLANTag"] if self.has_tags else 0, self.filter.vlan_id)
 
+    def _read_chimney(self) -> ChimneySettings | None:
+        """None when the card has no chimney, or the keywords forbid it."""
+        if not (self.capacities.has(GlbFeatures.CHIMNEY) and self.registers.has_chimney):
+            return None
+        found = ChimneySettings(self.registers, self.settings)
+        return found if found.is_offered else None
+
     def _make_filter(self) -> ReceiveFilter:
         capacities = self.capacities
         return ReceiveFilter(self.registers, self.station, self.frame_bytes, capacities.multicast)
@@ -79,7 +97,8 @@ class Card:
         half = self.capacities.max_ring // 2
         sizes = (self.settings["*ReceiveBuffers"], self.settings["*TransmitBuffers"])
         receive, transmit = (max(_RING_MIN, min(size, half)) for size in sizes)
-        return QueueShape(receive, transmit, self.is_split)
+        chimney = min(_CHIMNEY_SLOTS, half) if self.chimney_settings is not None else 0
+        return QueueShape(receive, transmit, self.is_split, chimney)
 
     def _homes(self, processors: int) -> tuple[int, ...]:
         """A processor for each queue: one queue without RSS, else no more than there are RSS processors."""
@@ -106,6 +125,35 @@ class Card:
         self._scaling = Scaling(
             self.registers, self.queues, self.capacities, self.settings, len(handle.processors)
         )
+
+    def open_chimney(
+        self,
+        handle: MiniportHandle,
+        ndis: ProviderCalls,
+        indicate: Callable[[NDIS_STATUS], None],
+    ) -> Mood:
+        """Rings and pools of the chimney, for the queues that are connected; raises AllocationError."""
+        assert self.chimney_settings is not None
+        chimney = Chimney(
+            handle,
+            ndis,
+            bus=self.bus,
+            memory=self._memory,
+            registers=self.registers,
+            queues=self.queues,
+            interrupts=self.interrupts,
+            scaling=self.scaling,
+            settings=self.chimney_settings,
+            vlan_id=lambda: self.filter.vlan_id,
+        )
+        mood = self.mood = Mood(chimney, self.registers, indicate, handle.m_reset_miniport)
+        chimney.mood = mood
+        return mood
+
+    @property
+    def chimney(self) -> Chimney | None:
+        """None when it is not offered."""
+        return self.mood.chimney if self.mood is not None else None
 
     def _make_queue(self, handle: MiniportHandle, index: int, home: int, bounce: Bounce) -> QueuePair:
         return QueuePair(
@@ -147,6 +195,8 @@ class Card:
         if not self.scaling.program():
             raise RingFault("the card refuses the RSS configuration that it had")
         self.registers.write(BAR0.MAC_TX_CTRL, MacTxCtrl.ENABLE | MacTxCtrl.PAD)
+        if self.chimney is not None:
+            self.chimney.start()
         self.interrupts.program()
 
     def write_options(self) -> None:
@@ -172,11 +222,20 @@ class Card:
     @property
     def has_nbls(self) -> bool:
         """Whether sends are with the miniport, or received NBLs with protocols."""
-        return self.packets_outstanding > 0 or any(queue.receive.indicated for queue in self.queues)
+        lent = self.chimney.unreturned if self.chimney is not None else 0
+        return self.packets_outstanding > 0 or lent > 0 or any(q.receive.indicated for q in self.queues)
 
     def restart_failed_queues(self, status: NDIS_STATUS) -> list[NetBufferList]:
-        """Reset and start again each pair of which a ring stopped; the sends that were lost. [PROG-22]"""
+        """Reset and start again each pair of which a ring stopped; the sends that were lost. [PROG-22]
+
+        The chimney starts anew with it. Raises RingFault when it does not.
+        """
         done: list[NetBufferList] = []
+        has_failed = any(queue.ring_error() is not RingError.NONE for queue in self.queues)
+        has_failed |= self.chimney is not None and self.chimney.has_failed_ring
+        if has_failed and self.chimney is not None:  # what a ring held of connections is not known any more
+            self.registers.write(BAR0.CHM_CTRL, 0)
+            self.chimney.fail()
         for queue in self.queues:
             with queue.lock:
                 if queue.ring_error() is not RingError.NONE:
@@ -184,6 +243,8 @@ class Card:
                         done += queue.restart(status)
                     except RingFault:
                         done += queue.forget(status)
+        if has_failed and self.chimney is not None:
+            self.chimney.start()
         return done
 
     # -- and to its end ----------------------------------------------------------------------------------
@@ -192,6 +253,8 @@ class Card:
         """Device reset: nothing moves afterwards. The sends that end by it, with `status`."""
         self.interrupts.quiet()
         self.statistics.keep()
+        if self.chimney is not None:
+            self.chimney_statistics.keep()
         reset_device(self.registers)
         return self.forget(status)
 
@@ -201,6 +264,8 @@ class Card:
         for queue in self.queues:
             with queue.lock:
                 done += queue.forget(status)
+        if self.chimney is not None:
+            self.chimney.fail()
         return done
 
     def close(self) -> None:
@@ -213,6 +278,9 @@ class Card:
             self._interrupts.deregister()
         reset_device(self.registers)
         self.bus.set_master(False)
+        if self.chimney is not None:
+            self.chimney.close()
+            self.mood = None
         for queue in self.queues:
             queue.free()
         self.queues = []

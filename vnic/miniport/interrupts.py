@@ -16,7 +16,7 @@ from vnic.miniport.registers import Registers
 from vnic.ndis.miniport import InterruptCharacteristics, InterruptHandle, InterruptResult, MiniportHandle
 
 #: GLB_EVENT bits that the driver wants to hear of.
-EVENTS = BAR0.GLB_EVENT_ENABLE.encode(LINK=1, RING=1, DMA=1)
+EVENTS = BAR0.GLB_EVENT_ENABLE.encode(LINK=1, RING=1, DMA=1, CHIMNEY=1)
 _SERVED = VecCtrl.ENABLE | VecCtrl.AUTO_MASK
 #: *InterruptModeration on: at most one interrupt of a vector in this time, ns.
 MODERATION_NS = 20_000

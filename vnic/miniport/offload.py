@@ -154,8 +154,6 @@ class TaskOffloads:
     def set_parameters(self, data: bytes) -> None:
         """Raises StructureError: malformed, or NOT_SUPPORTED for what the hardware does not have."""
         wanted = OffloadParameters.parse(data)
-        if Switch.ENABLED in (wanted.tcp_connection_ipv4, wanted.tcp_connection_ipv6):
-            raise StructureError(NDIS_STATUS.NOT_SUPPORTED, "connection offload")
         changes: dict[str, bool] = {}
         for name, toggle in (
             ("ip4", wanted.ipv4_checksum),

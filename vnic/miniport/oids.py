@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vnic.miniport.interrupts import MODERATION_NS
+from vnic.miniport.receive import RingFault
+from vnic.ndis.offload import OffloadParameters, Switch, TcpConnectionOffloadParameters
 from vnic.ndis.oid import OID
 from vnic.ndis.oid_request import OidRequest
 from vnic.ndis.status import NDIS_STATUS
@@ -97,6 +99,10 @@ _QUERIES: dict[int, Query] = {
     OID.O802_3_XMIT_TIMES_CRS_LOST: _none_counted,
     OID.O802_3_XMIT_LATE_COLLISIONS: _none_counted,
     OID.TCP_TASK_OFFLOAD: lambda adapter: adapter.card.offloads.task_offload().pack(),
+    OID.TCP4_OFFLOAD_STATS: lambda adapter: adapter.card.chimney_statistics.pack("TCP4"),
+    OID.TCP6_OFFLOAD_STATS: lambda adapter: adapter.card.chimney_statistics.pack("TCP6"),
+    OID.IP4_OFFLOAD_STATS: lambda adapter: adapter.card.chimney_statistics.pack("IP4"),
+    OID.IP6_OFFLOAD_STATS: lambda adapter: adapter.card.chimney_statistics.pack("IP6"),
 }
 
 # -- sets ------------------------------------------------------------------------------------------------
@@ -139,8 +145,36 @@ def _set_split(adapter: Adapter, data: bytes) -> None:
 
 
 def _set_offload_parameters(adapter: Adapter, data: bytes) -> None:
+    wanted = OffloadParameters.parse(data)
+    connections = adapter.card.chimney_settings
+    asked = (wanted.tcp_connection_ipv4, wanted.tcp_connection_ipv6)
+    if Switch.ENABLED in asked and (connections is None or connections.wants_too_much(wanted)):
+        raise StructureError(NDIS_STATUS.NOT_SUPPORTED, "connection offload")
     adapter.card.offloads.set_parameters(data)
+    if connections is not None:
+        connections.take_switches(wanted)
     _tell_offloads(adapter)
+
+
+def _set_connection_parameters(adapter: Adapter, data: bytes) -> None:
+    """NDIS_TCP_CONNECTION_OFFLOAD_PARAMETERS; the card latches them while nothing is offloaded."""
+    wanted = TcpConnectionOffloadParameters.parse(data)
+    chimney = adapter.card.chimney
+    if chimney is None:
+        raise StructureError(NDIS_STATUS.NOT_SUPPORTED, "connection offload")
+    if chimney.has_objects or chimney.commands.outstanding:
+        raise StructureError(NDIS_STATUS.INVALID_STATE, "connections are offloaded")
+    before, chimney.settings.parameters = chimney.settings.parameters, wanted
+    try:
+        chimney.restart()
+    except RingFault:
+        chimney.settings.parameters = before
+        chimney.restart()
+        raise bad_data(TcpConnectionOffloadParameters.NAME, "the card refuses them") from None
+
+
+def _clear_offload_stats(group: str) -> Set:
+    return lambda adapter, _: adapter.card.chimney_statistics.clear(group)
 
 
 def _set_encapsulation(adapter: Adapter, data: bytes) -> None:
@@ -184,6 +218,11 @@ _SETS: dict[int, tuple[int, Set]] = {
     OID.O802_3_MULTICAST_LIST: (0, lambda adapter, data: adapter.card.filter.set_multicast(data)),
     OID.TCP_TASK_OFFLOAD: (28, _set_task_offload),
     OID.TCP_OFFLOAD_PARAMETERS: (20, _set_offload_parameters),
+    OID.TCP_CONNECTION_OFFLOAD_PARAMETERS: (TcpConnectionOffloadParameters.SIZE, _set_connection_parameters),
+    OID.TCP4_OFFLOAD_STATS: (0, _clear_offload_stats("TCP4")),
+    OID.TCP6_OFFLOAD_STATS: (0, _clear_offload_stats("TCP6")),
+    OID.IP4_OFFLOAD_STATS: (0, _clear_offload_stats("IP4")),
+    OID.IP6_OFFLOAD_STATS: (0, _clear_offload_stats("IP6")),
     OID.OFFLOAD_ENCAPSULATION: (28, _set_encapsulation),
     OID.PNP_SET_POWER: (4, lambda adapter, data: adapter.set_power(DevicePowerState.parse(data))),
     OID.PNP_QUERY_POWER: (4, lambda adapter, data: _check_power(data)),
@@ -192,6 +231,16 @@ _SETS: dict[int, tuple[int, Set]] = {
 
 def _check_power(data: bytes) -> None:
     DevicePowerState.parse(data)
+
+
+#: Only with a chimney.
+_CHIMNEY_OIDS = {
+    OID.TCP_CONNECTION_OFFLOAD_PARAMETERS,
+    OID.TCP4_OFFLOAD_STATS,
+    OID.TCP6_OFFLOAD_STATS,
+    OID.IP4_OFFLOAD_STATS,
+    OID.IP6_OFFLOAD_STATS,
+}
 
 
 def needs_power(request: OidRequest) -> bool:
@@ -204,6 +253,8 @@ def supported_oids(adapter: Adapter) -> tuple[int, ...]:
     absent: set[int] = set() if adapter.card.is_split else {OID.GEN_HD_SPLIT_PARAMETERS}
     if not adapter.card.scaling.is_offered:
         absent.add(OID.GEN_RECEIVE_SCALE_PARAMETERS)
+    if adapter.card.chimney_settings is None:
+        absent |= _CHIMNEY_OIDS
     return tuple(sorted({*_QUERIES, *_SETS} - absent))
 
 
@@ -217,15 +268,19 @@ def answer(adapter: Adapter, request: OidRequest) -> NDIS_STATUS:
         return error.fail(request)
 
 
+def _is_absent(adapter: Adapter, request: OidRequest) -> bool:
+    return request.oid in _CHIMNEY_OIDS and adapter.card.chimney_settings is None
+
+
 def _answer_query(adapter: Adapter, request: OidRequest) -> NDIS_STATUS:
-    produce = _QUERIES.get(request.oid)
+    produce = None if _is_absent(adapter, request) else _QUERIES.get(request.oid)
     if request.oid == OID.PNP_QUERY_POWER:
         return request.accept(4)
     return NDIS_STATUS.NOT_SUPPORTED if produce is None else request.answer(produce(adapter))
 
 
 def _answer_set(adapter: Adapter, request: OidRequest) -> NDIS_STATUS:
-    known = _SETS.get(request.oid)
+    known = None if _is_absent(adapter, request) else _SETS.get(request.oid)
     if known is None:
         return NDIS_STATUS.NOT_SUPPORTED
     size, change = known

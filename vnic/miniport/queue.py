@@ -20,27 +20,32 @@ from vnic.miniport.transmit import Bounce, Send, TransmitQueue
 from vnic.ndis.net_buffer_list import NetBufferList
 from vnic.ndis.status import NDIS_STATUS
 
+#: Completion types that are the chimney's.
+CHIMNEY_TYPES = frozenset(kind for kind in CompletionType if kind.name.startswith("CHM_"))
+
 
 @dataclass(frozen=True, slots=True)
 class QueueShape:
-    """Sizes of a pair's rings, in descriptors, and whether headers are split."""
+    """Sizes of a pair's rings, in descriptors, slots for the chimney, and whether headers are split."""
 
     receive: int
     transmit: int
     is_split: bool = False
+    chimney: int = 0
 
     @property
     def completions(self) -> int:
-        """A power of two that holds a completion for every descriptor: the card never waits for a slot."""
-        return 1 << (self.receive + self.transmit - 1).bit_length()
+        """A power of two: an entry for every descriptor, so that the card never waits; the chimney may."""
+        return 1 << (self.receive + self.transmit + self.chimney - 1).bit_length()
 
 
 @dataclass(slots=True)
 class Harvest:
-    """What one look found: NBLs to indicate, NBLs to complete, and whether there is more."""
+    """What one look found: NBLs to indicate and to complete, entries of the chimney, and more to come."""
 
     received: list[NetBufferList] = field(default_factory=list)
     sent: list[NetBufferList] = field(default_factory=list)
+    chimney: list[bytes] = field(default_factory=list)
     has_more: bool = False
     must_lend: bool = False
     fault: RingFault | None = None
@@ -178,7 +183,7 @@ class QueuePair:
 
     def _take(self, harvest: Harvest, budget: int) -> None:
         view = self._completions.memory.view
-        while len(harvest.received) < budget:
+        while len(harvest.received) + len(harvest.chimney) < budget:
             offset = self._completions.next_offset()
             if offset is None:
                 return
@@ -189,6 +194,8 @@ class QueuePair:
                     harvest.received.append(nbl)
             elif kind == CompletionType.TX:
                 harvest.sent += self.transmit.reap(TxCompletion.unpack(view, offset))
+            elif kind in CHIMNEY_TYPES:
+                harvest.chimney.append(bytes(view[offset : offset + CompletionRing.ENTRY_BYTES]))
             else:
                 raise RingFault(f"a completion of type {kind}")
         harvest.has_more = self._completions.has_news

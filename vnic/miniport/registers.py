@@ -22,7 +22,11 @@ _DESCRIBED = {
     BlockType.VECTOR: BAR0.VECS_TYPE.offset,
     BlockType.STATISTIC: BAR0.STAT_TYPE.offset,
     BlockType.QUEUE: BAR0.QPS_TYPE.offset,
+    BlockType.CHIMNEY: BAR0.CHM_TYPE.offset,
+    BlockType.CHIMNEY_QUEUE: BAR0.CHQS_TYPE.offset,
 }
+#: Blocks without which the driver does without what they are for.
+_OPTIONAL = (BlockType.CHIMNEY, BlockType.CHIMNEY_QUEUE)
 
 
 class BlockError(Exception):
@@ -56,11 +60,16 @@ class Registers:
             offset = following
         else:
             raise BlockError(f"the block list does not end within {_BLOCKS_MAX} blocks")
-        missing = [block.name for block in _DESCRIBED if block not in found]
+        missing = [block.name for block in _DESCRIBED if block not in (*found, *_OPTIONAL)]
         if missing:
             raise BlockError(f"the card has no block {', '.join(missing)}")
-        self._shift = {block: found[block] - at for block, at in _DESCRIBED.items()}
+        self._shift = {block: found[block] - at for block, at in _DESCRIBED.items() if block in found}
         return found
+
+    @property
+    def has_chimney(self) -> bool:
+        """Whether the chimney's blocks are there."""
+        return all(block in self._shift for block in _OPTIONAL)
 
     def _read_header(self, offset: int) -> tuple[int, int, int]:
         if offset % 4 or offset + _HEADER_BYTES > self._size:

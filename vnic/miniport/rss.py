@@ -75,6 +75,7 @@ class Scaling:
         has_udp = capacities.has_udp_hash and settings.has_udp_hash
         self.types = HASH_TYPES_ALL if has_udp else HASH_TYPES_SNP
         self.is_offered = bool(settings["*RSS"])
+        self._entries: Sequence[int] = (0,)
         self.parameters: ReceiveScaleParameters | None = None
         self.receive_hash: ReceiveHashParameters | None = None
 
@@ -174,6 +175,10 @@ class Scaling:
             self._queues[queue].cpu = processor
         return tuple(queue_of[processor] for processor in table), queue_of[default]
 
+    def queue_of_hash(self, value: int) -> int:
+        """The queue that the indirection table chooses for a hash, or the default one. [INV-57]"""
+        return self._entries[value & (len(self._entries) - 1)]
+
     def _commit(
         self, types: HashType, key: bytes, entries: Sequence[int], default: int, *, is_on: bool = True
     ) -> bool:
@@ -188,7 +193,10 @@ class Scaling:
         for word in range(_TABLE_WORDS):
             registers.write(BAR0.RSS_TABLE, int.from_bytes(table[4 * word : 4 * word + 4], "little"), word)
         registers.write(BAR0.RSS_COMMIT, RssCommit.GO)
-        return not registers.field(BAR0.RSS_STATUS, "REFUSED")
+        if registers.field(BAR0.RSS_STATUS, "REFUSED"):
+            return False
+        self._entries = tuple(entries) if is_on else (default,)
+        return True
 
 
 def _queue_left(processor: int, homes: Sequence[int], taken: dict[int, int]) -> int:

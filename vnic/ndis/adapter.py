@@ -17,10 +17,12 @@ from vnic.ndis.attributes import (
     ShutdownAction,
 )
 from vnic.ndis.binding import Binding
+from vnic.ndis.chimney_layer import Chimney
 from vnic.ndis.interrupts import InterruptBus
 from vnic.ndis.keywords import Settings
 from vnic.ndis.miniport import InitParameters, Miniport
 from vnic.ndis.miniport_calls import MiniportCalls
+from vnic.ndis.offload import TcpConnectionOffload, TcpConnectionOffloadParameters
 from vnic.ndis.oid_answers import Known
 from vnic.ndis.oid_queue import Finish
 from vnic.ndis.oid_request import OidRequest
@@ -72,6 +74,7 @@ class Adapter(MiniportCalls):
         self.sends = SendPath(ndis.verifier, miniport)
         self.receives = ReceivePath(ndis.verifier, miniport, self, self.rss)
         self.bindings: list[Binding] = []
+        self.chimney = Chimney(self)
         self.power = Power(self)
         self.recovery = Recovery(self)
 
@@ -82,6 +85,8 @@ class Adapter(MiniportCalls):
         if self.ndis.wait_until(is_done):
             return
         left = f"{self.sends.outstanding()} sends, {self.receives.outstanding()} received NBLs"
+        if self.chimney.registry.live:
+            left += f", {len(self.chimney.registry.live)} offloaded objects"
         raise self.verifier.breach("HANG-1", driver, f"{what} never ends; outstanding: {left}")
 
     def _at_passive(self, what: str) -> None:
@@ -122,8 +127,10 @@ class Adapter(MiniportCalls):
         offload = self.offload_attributes
         known = Known(self.rss, general, offload, link, general.lookahead_size, init_time_ns=took_ns)
         self._oids = OidService(self.verifier, self.miniport, known, self.bindings)
+        self._oids.offloaded = self.chimney.established
         self.receives.filter = self._oids.filter
         self.sends.offload = offload.default_config if offload else None
+        self.chimney.statuses.reset()
         self.power.state = DevicePowerState.D0
         self._move(AdapterState.PAUSED)
         self.recovery.arm()
@@ -134,6 +141,16 @@ class Adapter(MiniportCalls):
         if self._oids is None:
             raise RuntimeError(f"{self.name} was never initialized")
         return self._oids
+
+    @property
+    def known_offload(self) -> OffloadAttributes | None:
+        """The offload capabilities and configuration now; None where there are none."""
+        return self._oids.known.offload if self._oids is not None else self.offload_attributes
+
+    @property
+    def known_connection_parameters(self) -> TcpConnectionOffloadParameters | None:
+        """The parameters of offloaded connections as last set."""
+        return self._oids.known.connection_parameters if self._oids is not None else None
 
     @property
     def link_state(self) -> LinkState:
@@ -248,6 +265,7 @@ class Adapter(MiniportCalls):
         """A binding's OID request, refused where no driver is there to answer."""
         if not self.state.takes_oids or self.is_surprise_removed:
             return NDIS_STATUS.NOT_ACCEPTED if self.is_surprise_removed else NDIS_STATUS.ADAPTER_NOT_READY
+        self.chimney.check_set(binding, request)
         return self.oids.request(binding, request, finish)
 
     def indicate_status(self, indication: StatusIndication) -> None:
@@ -273,10 +291,17 @@ class Adapter(MiniportCalls):
         with self.verifier.entering(self.miniport, "MiniportHaltEx", action.name):
             self.miniport.halt_ex(action)
         self._check_released("HALT-1", "HALT-2")
+        self._check_chimney_is_empty()
         self.rss.reset()
         self._oids = None
         self.early_link = None
         self._move(AdapterState.HALTED)
+
+    def _check_chimney_is_empty(self) -> None:
+        """Every binding closed before; nothing can be left but by a fault of this layer's checks."""
+        chimney = self.chimney
+        count = chimney.inbox.outstanding() + len(chimney.registry.live) + chimney.control.outstanding()
+        self.verifier.require(count == 0, "INV-27", self.miniport, f"halted with {count} of the chimney out")
 
     def _check_released(self, interrupt_rule: str, timer_rule: str) -> None:
         interrupts, timers = self.registered_interrupts(), self.outstanding_timers()
@@ -345,6 +370,12 @@ class Adapter(MiniportCalls):
         if link.connect != self.link_state.connect:
             self._oids.known.connects += 1
         self._oids.known.link = link
+
+    def on_connection_hardware(self, hardware: TcpConnectionOffload) -> None:
+        """TCP_CONNECTION_OFFLOAD_HARDWARE_CAPABILITIES was indicated."""
+        known = self._oids.known if self._oids is not None else None
+        if known is not None:
+            known.offload = replace(known.offload or OffloadAttributes(), connection_hardware=hardware)
 
     def on_attributes(
         self, attributes: RegistrationAttributes | GeneralAttributes | OffloadAttributes

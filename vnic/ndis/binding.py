@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vnic.ndis.chimney import ClientCalls, ClientChimney
 from vnic.ndis.miniport import ReceiveFlag, SendCompleteFlag
 from vnic.ndis.net_buffer_list import NetBufferList
 from vnic.ndis.oid import filter_accepts
@@ -29,6 +30,18 @@ class Binding(BindingHandle):
         self.multicast: frozenset[bytes] = frozenset()
         self._verifier = adapter.verifier
         self._event_status: NDIS_STATUS | None = None
+        self.client_handlers = protocol.client_chimney()
+
+    @property
+    def chimney_handlers(self) -> ClientChimney:
+        """The protocol's chimney entry points; there when it has offloaded anything."""
+        assert self.client_handlers is not None
+        return self.client_handlers
+
+    @property
+    def chimney(self) -> ClientCalls | None:
+        """The NdisXxx chimney functions, None where either side has no chimney."""
+        return self.adapter.chimney.client_of(self)
 
     @property
     def driver(self) -> object:
@@ -106,6 +119,8 @@ class Binding(BindingHandle):
         }
         text = ", ".join(f"{count} {what} outstanding" for what, count in left.items() if count)
         self._verifier.require(not text, "PNP-2", self.protocol, text)
+        adapter.chimney.check_uploaded(self, "NdisCloseAdapterEx")
+        adapter.chimney.check_returned(self)
 
     # -- called by NDIS ------------------------------------------------------------------------------------
 
@@ -131,6 +146,7 @@ class Binding(BindingHandle):
         self.notify(NetEvent.PAUSE)
         sends = self.adapter.sends.outstanding(self)
         self._verifier.require(sends == 0, "PNP-1", self.protocol, f"{sends} sends outstanding")
+        self.adapter.chimney.check_uploaded(self, "NetEventPause is complete")
         self.state = BindingState.PAUSED
 
     def restart(self) -> None:

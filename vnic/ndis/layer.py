@@ -53,8 +53,10 @@ class Ndis:
     def add_adapter(self, miniport: Miniport, options: AdapterOptions | None = None) -> Adapter:
         """A device with its driver, Halted, MiniportSetOptions called; RuntimeError when that fails."""
         adapter = Adapter(self, miniport, options or AdapterOptions())
+        adapter.is_setting_options = True
         with self.verifier.entering(miniport, "MiniportSetOptions"):
-            status = miniport.set_options()
+            status = miniport.set_options(adapter)
+        adapter.is_setting_options = False
         if status != NDIS_STATUS.SUCCESS:
             raise RuntimeError(f"MiniportSetOptions: {status!s}")
         self.adapters.append(adapter)

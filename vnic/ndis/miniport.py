@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from vnic.host.bus import Bus, InterruptKind, VectorKinds
 from vnic.host.cpu import Processors
 from vnic.ndis.attributes import Attributes, HaltAction, PnpEvent, ShutdownAction
+from vnic.ndis.chimney import ProviderCalls, ProviderChimney
 from vnic.ndis.keywords import Settings
 from vnic.ndis.net_buffer_list import NetBufferList
 from vnic.ndis.oid_request import OidRequest
@@ -119,6 +120,13 @@ class TimerHandle(Protocol):
         """NdisCancelTimerObject; False when it was not armed, its function may have fired."""
 
 
+class DriverHandle(Protocol):
+    """NdisDriverHandle of MiniportSetOptions."""
+
+    def m_set_optional_handlers(self, provider: ProviderChimney) -> NDIS_STATUS:
+        """NdisSetOptionalHandlers with the chimney characteristics, generic and TCP; once."""
+
+
 class MiniportHandle(Protocol):
     """MiniportAdapterHandle: the NdisMXxx functions of one adapter.
 
@@ -134,6 +142,9 @@ class MiniportHandle(Protocol):
 
     def m_set_miniport_attributes(self, attributes: Attributes) -> NDIS_STATUS:
         """NdisMSetMiniportAttributes: registration, then general, then offload; only in initialize_ex."""
+
+    def m_get_offload_handlers(self) -> ProviderCalls:
+        """NdisMGetOffloadHandlers for NdisTcpChimneyOffload; only in initialize_ex. Raises NdisFailure."""
 
     def m_register_interrupt_ex(self, wanted: InterruptCharacteristics) -> InterruptHandle:
         """NdisMRegisterInterruptEx; an ISR may run before this returns. Raises NdisFailure."""
@@ -205,8 +216,8 @@ class Miniport(ABC):
     #: The NDIS version the driver registers with; from (6, 30) on, requests must not outlive a reset.
     ndis_version: tuple[int, int] = (6, 20)
 
-    def set_options(self) -> NDIS_STATUS:
-        """MiniportSetOptions: register optional handlers."""
+    def set_options(self, handle: DriverHandle) -> NDIS_STATUS:
+        """MiniportSetOptions: register optional handlers, here those of the chimney."""
         return NDIS_STATUS.SUCCESS
 
     def driver_unload(self) -> None:  # noqa: B027 - optional

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vnic.host.cpu import Processors
 from vnic.ndis.attributes import Attributes, GeneralAttributes, OffloadAttributes, RegistrationAttributes
+from vnic.ndis.chimney import ProviderCalls, ProviderChimney
 from vnic.ndis.interrupts import Interrupt, InterruptBus
 from vnic.ndis.miniport import (
     InterruptCharacteristics,
@@ -27,6 +28,7 @@ from vnic.ndis.structures import LinkState, StatusIndication, StructureError
 from vnic.ndis.verifier import Call, Verifier
 
 if TYPE_CHECKING:
+    from vnic.ndis.chimney_layer import Chimney
     from vnic.ndis.oid_service import OidService
     from vnic.ndis.receive_path import ReceivePath
     from vnic.ndis.send_path import SendPath
@@ -41,6 +43,7 @@ _NDIS_INDICATES = (
     NDIS_STATUS.LINK_SPEED_CHANGE,
     NDIS_STATUS.OPER_STATUS,
 )
+_KNOWN_STATUSES = frozenset(int(each) for each in NDIS_STATUS)
 _BUFFERS: dict[int, Callable[[bytes], object]] = {
     NDIS_STATUS.LINK_STATE: LinkState.parse,
     NDIS_STATUS.TASK_OFFLOAD_CURRENT_CONFIG: Offload.parse,
@@ -54,6 +57,7 @@ class MiniportCalls(ABC):
 
     sends: SendPath
     receives: ReceivePath
+    chimney: Chimney
 
     def __init__(self, verifier: Verifier, miniport: Miniport, bus: InterruptBus | None) -> None:
         self.verifier = verifier
@@ -68,6 +72,7 @@ class MiniportCalls(ABC):
         self.restart_status: NDIS_STATUS | None = None
         self.is_resetting = False
         self.is_surprise_removed = False
+        self.is_setting_options = False
         self._oids: OidService | None = None
         self._interrupts: list[Interrupt] = []
         self._timers: list[NdisTimer] = []
@@ -79,6 +84,10 @@ class MiniportCalls(ABC):
     @abstractmethod
     def on_link_state(self, link: LinkState) -> None:
         """Keep a link state that was indicated."""
+
+    @abstractmethod
+    def on_connection_hardware(self, hardware: TcpConnectionOffload) -> None:
+        """Keep connection offload capabilities that were indicated."""
 
     @abstractmethod
     def indicate_status(self, indication: StatusIndication) -> None:
@@ -148,6 +157,23 @@ class MiniportCalls(ABC):
     def _check_within_hardware(self, config: Offload, hardware: Offload) -> None:
         excess = config.exceeds(hardware)
         self._require(not excess, "OFFLOAD-1", f"enabled beyond the hardware: {', '.join(excess)}")
+
+    def m_set_optional_handlers(self, provider: ProviderChimney) -> NDIS_STATUS:
+        """NdisSetOptionalHandlers."""
+        chimney = self.chimney
+        self._require(self.is_setting_options, "STATE-1", "optional handlers outside of MiniportSetOptions")
+        self._require(chimney.handlers is None, "STATE-1", "the chimney handlers are registered twice")
+        chimney.handlers = provider
+        return NDIS_STATUS.SUCCESS
+
+    def m_get_offload_handlers(self) -> ProviderCalls:
+        """NdisMGetOffloadHandlers."""
+        with self._called("NdisMGetOffloadHandlers"):
+            is_initializing = self.state is AdapterState.INITIALIZING
+            self._require(is_initializing, "STATE-1", f"offload handlers fetched while {self.state.value}")
+            if self.chimney.handlers is None:
+                raise NdisFailure(NDIS_STATUS.FAILURE, "the driver registered no chimney handlers")
+            return self.chimney.provider
 
     # -- interrupts, timers, work --------------------------------------------------------------------------
 
@@ -326,7 +352,12 @@ class MiniportCalls(ABC):
                 self.on_link_state(content)
             elif status == NDIS_STATUS.TASK_OFFLOAD_CURRENT_CONFIG and isinstance(content, Offload):
                 self._on_offload_config(content)
+            elif isinstance(content, TcpConnectionOffload):
+                self.on_connection_hardware(content)
+            known = NDIS_STATUS(status) if status in _KNOWN_STATUSES else NDIS_STATUS.SUCCESS
+            self.chimney.statuses.check(known)
             self.indicate_status(indication)
+            self.chimney.statuses.indicated(known)
 
     def _parse_status(self, indication: StatusIndication) -> object:
         parse = _BUFFERS.get(indication.status)

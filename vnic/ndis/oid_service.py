@@ -7,8 +7,15 @@ from dataclasses import replace
 from typing import Protocol
 
 from vnic.ndis.attributes import OffloadAttributes
+from vnic.ndis.chimney_stats import IpOffloadStats, TcpOffloadStats
 from vnic.ndis.miniport import Miniport
-from vnic.ndis.offload import Offload, OffloadEncapsulation, OffloadParameters, TcpConnectionOffloadParameters
+from vnic.ndis.offload import (
+    Offload,
+    OffloadEncapsulation,
+    OffloadParameters,
+    Switch,
+    TcpConnectionOffloadParameters,
+)
 from vnic.ndis.oid import OID, OIDS, Answerer
 from vnic.ndis.oid_answers import STATISTICS, Known
 from vnic.ndis.oid_queue import Finish, OidQueue
@@ -40,6 +47,13 @@ _PARSERS: dict[int, Callable[[bytes], object]] = {
     OID.TCP_CONNECTION_OFFLOAD_PARAMETERS: TcpConnectionOffloadParameters.parse,
 }
 
+_STATS: dict[int, Callable[[bytes], TcpOffloadStats | IpOffloadStats]] = {
+    OID.TCP4_OFFLOAD_STATS: TcpOffloadStats.parse,
+    OID.TCP6_OFFLOAD_STATS: TcpOffloadStats.parse,
+    OID.IP4_OFFLOAD_STATS: IpOffloadStats.parse,
+    OID.IP6_OFFLOAD_STATS: IpOffloadStats.parse,
+}
+
 _POWER = (OID.PNP_SET_POWER, OID.PNP_QUERY_POWER)
 
 
@@ -66,6 +80,8 @@ class OidService:
         self.queue = OidQueue(verifier, miniport)
         self.queue.supported = frozenset(known.general.supported_oids)
         self.awaits_offload_status: OidRequest | None = None
+        #: How many connections of an IP version (True: IPv6) are offloaded.
+        self.offloaded: Callable[[bool], int] = lambda is_ipv6: 0
 
     # -- requests ------------------------------------------------------------------------------------------
 
@@ -87,7 +103,26 @@ class OidService:
             return answered
         if request.oid in STATISTICS:
             return self._query_statistic(subscriber, request, finish)
+        if request.oid in _STATS:
+            return self._forward(
+                request, finish, subscriber, lambda status: self._check_stats(request, status)
+            )
         return self._forward(request, finish, subscriber)
+
+    def _check_stats(self, request: OidRequest, status: NDIS_STATUS) -> NDIS_STATUS:
+        """Offload statistics have their structure's size, and count no more than is offloaded."""
+        if status != NDIS_STATUS.SUCCESS:
+            return status
+        try:
+            stats = _STATS[request.oid](request.data)
+        except StructureError as error:
+            raise self._verifier.breach("OID-2", self._miniport, f"{request}: {error}") from None
+        if isinstance(stats, TcpOffloadStats):
+            most = self.offloaded(request.oid == OID.TCP6_OFFLOAD_STATS)
+            text = f"{request}: CurrentlyEstablished {stats.currently_established}, {most} are offloaded"
+            is_right = stats.currently_established <= most
+            self._verifier.require(is_right, "INV-50", self._miniport, text)
+        return status
 
     def _query_statistic(self, subscriber: Subscriber, request: OidRequest, finish: Finish) -> NDIS_STATUS:
         inner = query(OID.GEN_STATISTICS, StatisticsInfo.SIZE)
@@ -240,6 +275,7 @@ class OidService:
             self._expect_offload_status(request)
         elif isinstance(content, OffloadParameters):
             self._last_offload_set = request.data
+            self._switch_connections(content)
             self._expect_offload_status(request)
         elif isinstance(content, TcpConnectionOffloadParameters):
             self.known.connection_parameters = content
@@ -247,6 +283,22 @@ class OidService:
         self._verifier.require(
             not both, "OID-8", self._miniport, f"{request} accepted with the other enabled"
         )
+
+    def _switch_connections(self, wanted: OffloadParameters) -> None:
+        """TcpConnectionIPv4 and IPv6 took effect."""
+        offload = self.known.offload
+        if offload is None or offload.connection_hardware is None:
+            return
+        now = offload.connection_default_config or offload.connection_hardware
+        for member, switch in (("ipv4", wanted.tcp_connection_ipv4), ("ipv6", wanted.tcp_connection_ipv6)):
+            if switch is Switch.NO_CHANGE:
+                continue
+            is_on = switch is Switch.ENABLED
+            can = getattr(offload.connection_hardware, member)
+            text = f"enabled beyond the hardware: connection offload, {member}"
+            self._verifier.require(can or not is_on, "OFFLOAD-1", self._miniport, text)
+            now = replace(now, **{member: is_on})
+        self.known.offload = replace(offload, connection_default_config=now)
 
     def _expect_offload_status(self, request: OidRequest) -> None:
         if self.known.offload is not None and not self._was_config_indicated:

@@ -35,6 +35,7 @@ class Power:
             return self._up()
         for binding in adapter.bindings:
             binding.notify(NetEvent.SET_POWER, state)
+            adapter.chimney.check_uploaded(binding, "NetEventSetPower is complete")
         return self._down(state)
 
     def _by_halting(self, is_low: bool) -> NDIS_STATUS:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import IntEnum
 
+from vnic.ndis.chimney import ClientCalls, ClientChimney
 from vnic.ndis.miniport import ReceiveFlag, SendCompleteFlag
 from vnic.ndis.net_buffer_list import NetBufferList
 from vnic.ndis.offload import Offload, TcpConnectionOffload
@@ -79,9 +80,18 @@ class BindingHandle(ABC):
     def close(self) -> None:
         """NdisCloseAdapterEx: nothing may be outstanding."""
 
+    @property
+    @abstractmethod
+    def chimney(self) -> ClientCalls | None:
+        """The NdisXxx chimney functions; None where the adapter or the protocol has no chimney."""
+
 
 class Protocol(ABC):
     """A protocol driver; may be bound to several adapters and serve all of their calls."""
+
+    def client_chimney(self) -> ClientChimney | None:
+        """NdisSetOptionalHandlers of ProtocolSetOptions: the chimney handlers, asked for at each bind."""
+        return None
 
     @abstractmethod
     def bind_adapter_ex(self, binding: BindingHandle, parameters: BindParameters) -> NDIS_STATUS:

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from vnic.host.cpu import Level
+from vnic.ndis.chimney_rules import CHIMNEY_RULES
+from vnic.ndis.rule import Rule
 
 _DDI = "windows-driver-docs-ddi: ndis/"
 _GUIDE = "windows-driver-docs: network/"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One requirement on a driver; `page` names the public document that states it."""
-
-    id: str
-    binds: str
-    text: str
-    page: str
 
 
 _MINI, _PROTO, _BOTH = "miniport", "protocol", "both"
@@ -151,7 +142,7 @@ _TABLE = (
     Rule("PNP-2", _PROTO, "closes a binding with nothing outstanding", _DDI + "nf-ndis-ndiscloseadapterex"),
 )  # fmt: skip
 
-RULES: Mapping[str, Rule] = {rule.id: rule for rule in _TABLE}
+RULES: Mapping[str, Rule] = {rule.id: rule for rule in _TABLE + CHIMNEY_RULES}
 
 #: The highest level at which a driver may call each function (the IRQL of its page).
 LEVELS: Mapping[str, Level] = {
@@ -181,13 +172,48 @@ LEVELS: Mapping[str, Level] = {
     "NdisCancelOidRequest": Level.DISPATCH,
     "NdisCompleteNetPnPEvent": Level.DISPATCH,
     "NdisCloseAdapterEx": Level.PASSIVE,
-}
+    "NdisMGetOffloadHandlers": Level.PASSIVE,
+} | dict.fromkeys(
+    (
+        "NdisInitiateOffload",
+        "NdisTerminateOffload",
+        "NdisUpdateOffload",
+        "NdisInvalidateOffload",
+        "NdisQueryOffloadState",
+        "NdisOffloadTcpSend",
+        "NdisOffloadTcpReceive",
+        "NdisOffloadTcpReceiveReturn",
+        "NdisOffloadTcpDisconnect",
+        "NdisOffloadTcpForward",
+        "NdisMInitiateOffloadComplete",
+        "NdisMTerminateOffloadComplete",
+        "NdisMUpdateOffloadComplete",
+        "NdisMInvalidateOffloadComplete",
+        "NdisMQueryOffloadStateComplete",
+        "NdisTcpOffloadSendComplete",
+        "NdisTcpOffloadReceiveComplete",
+        "NdisTcpOffloadDisconnectComplete",
+        "NdisTcpOffloadForwardComplete",
+        "NdisMOffloadEventIndicate",
+        "NdisTcpOffloadEventHandler",
+        "NdisTcpOffloadReceiveHandler",
+    ),
+    Level.DISPATCH,
+)
+
+#: Functions that are called at DISPATCH_LEVEL and at no other.
+AT_DISPATCH = frozenset(
+    ("NdisMOffloadEventIndicate", "NdisTcpOffloadEventHandler", "NdisTcpOffloadReceiveHandler")
+)
 
 #: Functions that call back into drivers, so that a spin lock held across them can deadlock.
 CALLS_BACK = frozenset(
     name
     for name in LEVELS
     if name.endswith("Complete")
+    or name in AT_DISPATCH
+    or name.startswith(("NdisOffloadTcp", "NdisInitiateOffload", "NdisTerminateOffload", "NdisUpdateOffload",
+                        "NdisInvalidateOffload", "NdisQueryOffload"))
     or name in ("NdisMIndicateReceiveNetBufferLists", "NdisMIndicateStatusEx", "NdisSendNetBufferLists",
                 "NdisReturnNetBufferLists", "NdisOidRequest", "NdisMDeregisterInterruptEx")
 )  # fmt: skip

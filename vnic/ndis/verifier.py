@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from vnic.host.clock import VirtualClock
 from vnic.host.cpu import Level, Processors
 from vnic.ndis.net_buffer_list import NetBufferError, NetBufferList, walk
-from vnic.ndis.rules import CALLS_BACK, LEVELS, RULES, Rule
+from vnic.ndis.rule import Rule
+from vnic.ndis.rules import AT_DISPATCH, CALLS_BACK, LEVELS, RULES
 
 #: What stands on the stack of running code while NDIS itself works.
 NDIS = object()
@@ -35,17 +36,38 @@ class Call:
 class NdisViolation(AssertionError):
     """A driver broke a rule; names it, its public page, and the calls that led there."""
 
-    def __init__(self, rule: Rule, driver: str, message: str, history: tuple[Call, ...]) -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        driver: str,
+        message: str,
+        history: tuple[Call, ...],
+        about: tuple[Call, ...] = (),
+    ) -> None:
         self.rule = rule
         self.rule_id = rule.id
         self.source_page = rule.page
         self.driver = driver
         self.history = history
+        self.about = about
         calls = "\n".join(f"  {call}" for call in history[-24:])
         super().__init__(
             f"{rule.id}: {driver}: {message}\n  rule: a {rule.binds} driver {rule.text}\n"
-            f"  source: {rule.page}\n  last calls, oldest first:\n{calls}"
+            f"  source: {rule.page}\n  last calls, oldest first:\n{calls}{_of_the_object(about)}"
         )
+
+
+def _of_the_object(calls: tuple[Call, ...]) -> str:
+    lines = "".join(f"\n  {call}" for call in calls)
+    return f"\n  calls for this object, oldest first:{lines}" if calls else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something happened: inside which driver calls, and in how deeply nested a frame of processors."""
+
+    entries: tuple[int, ...]
+    depth: int
 
 
 class Verifier:
@@ -68,13 +90,18 @@ class Verifier:
         self.history: deque[Call] = deque(maxlen=history_length)
         self.violations: list[NdisViolation] = []
         self._running: list[object] = []
+        self._entries: list[int] = []
+        self._entered = 0
 
     # -- breaches ------------------------------------------------------------------------------------------
 
-    def breach(self, rule_id: str, driver: object, message: str) -> NdisViolation:
-        """Record a breach; the caller raises what it returns. `violations` keeps it if a driver hides it."""
+    def breach(self, rule_id: str, driver: object, message: str, about: Sequence[Call] = ()) -> NdisViolation:
+        """Record a breach; the caller raises what it returns. `violations` keeps it if a driver hides it.
+
+        `about` are the calls that concern the object in question.
+        """
         name = driver if isinstance(driver, str) else type(driver).__name__
-        violation = NdisViolation(RULES[rule_id], name, message, tuple(self.history))
+        violation = NdisViolation(RULES[rule_id], name, message, tuple(self.history), tuple(about))
         self.violations.append(violation)
         return violation
 
@@ -104,6 +131,21 @@ class Verifier:
         except NetBufferError as error:
             raise self.breach("NBL-2", driver, str(error)) from None
 
+    # -- moments -------------------------------------------------------------------------------------------
+
+    def moment(self) -> Moment:
+        """Now."""
+        return Moment(tuple(self._entries), self.processors.depth)
+
+    def must_know(self, moment: Moment) -> bool:
+        """Whether the driver code that runs now can have seen what happened at a moment.
+
+        It cannot when another processor's code did it, which got ahead while this call was already under way.
+        """
+        if not self._entries:
+            return True
+        return self._entries[-1] not in moment.entries or moment.depth <= self.processors.depth
+
     # -- crossings -----------------------------------------------------------------------------------------
 
     @property
@@ -127,9 +169,12 @@ class Verifier:
         call = self.note(f"{function}({detail})")
         level, locks = processors.level, processors.locks_held
         self._running.append(driver)
+        self._entered += 1
+        self._entries.append(self._entered)
         try:
             yield call
         finally:
+            self._entries.pop()
             self._running.pop()
         if processors.level != level or processors.locks_held != locks:
             raise self.breach("LOCK-2", driver, f"{function} returned at {processors.level.name}")
@@ -143,6 +188,8 @@ class Verifier:
         if processors.level > LEVELS[function]:
             allowed = LEVELS[function].name
             raise self.breach("LEVEL-1", driver, f"{function} at {processors.level.name}; {allowed} at most")
+        if function in AT_DISPATCH and processors.level != Level.DISPATCH:
+            raise self.breach("LEVEL-3", driver, f"{function} at {processors.level.name}")
         if processors.locks_held and function in CALLS_BACK:
             raise self.breach("LOCK-1", driver, f"{function} with a spin lock held")
         processors.yield_point(function)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from vnic.errors import VnicError
 from vnic.host.clock import VirtualClock
+from vnic.ndis.chimney import ClientChimney
 from vnic.ndis.miniport import ReceiveFlag, SendCompleteFlag
 from vnic.ndis.net_buffer_list import NetBufferList, walk
-from vnic.ndis.offload import Offload
-from vnic.ndis.oid_request import OidRequest
+from vnic.ndis.offload import Offload, TcpConnectionOffload
+from vnic.ndis.oid import OID
+from vnic.ndis.oid_request import OidRequest, query, set_
 from vnic.ndis.protocol import BindingHandle, BindParameters, NetEvent, Protocol
 from vnic.ndis.status import NDIS_STATUS
 from vnic.ndis.structures import (
@@ -20,11 +23,17 @@ from vnic.ndis.structures import (
     StructureError,
 )
 from vnic.protocol.capture import Memory
+from vnic.protocol.chimney import Chimney
+from vnic.protocol.journal import Cause
 from vnic.protocol.offload_choice import OffloadChoice
+from vnic.protocol.scaling import scaling_request
 from vnic.protocol.send_arena import SendArena
 from vnic.protocol.tcpip_binding import TcpipBinding
 from vnic.stack.config import InterfaceConfig
 from vnic.stack.stack import Stack
+
+_CONFIG_BYTES = 64
+_CHIMNEY_STATUSES = (NDIS_STATUS.OFFLOAD_PAUSE, NDIS_STATUS.UPLOAD_ALL, NDIS_STATUS.OFFLOAD_RESUME)
 
 #: Called when an adapter is bound for the first time: the place to give its interface addresses and routes.
 Configure = Callable[[TcpipBinding], None]
@@ -35,6 +44,9 @@ class TcpipProtocol(Protocol):
 
     addresses: of the interface of the first adapter, as '10.0.0.1/24'. An adapter that comes back (after a
     halt, a removal) is given the interface that it had, known by its station address.
+
+    chimney: moves connections to adapters that are targets, and says by its switches whether RSS is wanted
+    and over how many of the host's `processors`; without it there is neither.
     """
 
     def __init__(
@@ -47,11 +59,15 @@ class TcpipProtocol(Protocol):
         configure: Configure | None = None,
         vlan: int = 0,
         wants_large_send: bool = True,
+        chimney: Chimney | None = None,
+        processors: int = 1,
     ) -> None:
         self.stack = stack
         self.bindings: list[TcpipBinding] = []
         #: Requests of ask() that were completed later, with their status.
         self.completed: list[tuple[OidRequest, NDIS_STATUS]] = []
+        self.chimney = chimney
+        self._processors = processors
         self._memory = memory
         self._clock = clock
         self._addresses = addresses
@@ -59,24 +75,64 @@ class TcpipProtocol(Protocol):
         self._vlan = vlan
         self._wants_large_send = wants_large_send
         self._by_handle: dict[int, TcpipBinding] = {}
+        self._resuming: list[TcpipBinding] = []
 
     # -- link of the world -----------------------------------------------------------------------------------
 
     def next_deadline_ns(self) -> int | None:
-        """When the stack has something to do by itself."""
-        return None if self.stack.is_closed else self.stack.next_deadline_ns()
+        """When the stack, or the chimney's policy, has something to do by itself."""
+        if self.stack.is_closed:
+            return None
+        known = [self.stack.next_deadline_ns(), self.chimney.next_deadline_ns() if self.chimney else None]
+        return min((deadline for deadline in known if deadline is not None), default=None)
 
     def advance(self, now_ns: int) -> int:
         """Let time pass for the stack, tell the sockets, send what follows; how much was done."""
         if self.stack.is_closed:
             return 0
         self._pass_time()
-        return self.stack.dispatch() + self._flush()
+        return self.stack.dispatch() + self._flush() + self._run_chimney()
 
     def _flush(self) -> int:
         if self.stack.is_closed:
             return 0
-        return sum([binding.flush() for binding in self.bindings])
+        count = sum([binding.flush() for binding in self.bindings])
+        if count and self.chimney is not None:
+            self.chimney.stir()
+        return count
+
+    def _run_chimney(self) -> int:
+        if self.chimney is None or self.stack.is_closed:
+            return 0
+        self._resume(self.chimney)
+        count = self.chimney.run()
+        if count:
+            count += self._flush()
+        self._end_pauses()
+        return count
+
+    def _resume(self, chimney: Chimney) -> None:
+        """OFFLOAD_RESUME: the capabilities may be others than before."""
+        resuming, self._resuming = self._resuming, []
+        for binding in resuming:
+            if binding.handle is None:
+                continue
+            request = query(OID.TCP_CONNECTION_OFFLOAD_CURRENT_CONFIG, _CONFIG_BYTES)
+            if binding.request(request) == NDIS_STATUS.SUCCESS:
+                with suppress(StructureError):
+                    chimney.on_config(binding.handle, TcpConnectionOffload.parse(request.data))
+            chimney.on_status(binding.handle, NDIS_STATUS.OFFLOAD_RESUME)
+
+    def _end_pauses(self) -> None:
+        """NetEventPause is over when every send is back, and every connection."""
+        for binding in self.bindings:
+            handle = binding.handle
+            if handle is not None and binding.must_report_pause and self._is_quiet(binding, handle):
+                binding.must_report_pause = False
+                handle.complete_net_pnp_event(binding.pending_event, NDIS_STATUS.SUCCESS)
+
+    def _is_quiet(self, binding: TcpipBinding, handle: BindingHandle) -> bool:
+        return not binding.outstanding and (self.chimney is None or self.chimney.is_stopped(handle))
 
     def _pass_time(self) -> None:
         # Even at the same time: a timer may have been set for this very moment.
@@ -94,8 +150,30 @@ class TcpipProtocol(Protocol):
         self._by_handle[id(handle)] = binding
         binding.set_offload(parameters.offload_config, wants_large_send=self._wants_large_send)
         binding.ask_for_offloads()
+        if self.chimney is not None:
+            self._ask_for_scaling(binding, parameters)
+            self._ask_for_chimney(self.chimney, binding, parameters)
         self._on_link(binding, parameters.link_state)
         return NDIS_STATUS.SUCCESS
+
+    def client_chimney(self) -> ClientChimney | None:
+        """The handlers of the chimney, where there is one."""
+        return None if self.chimney is None else self.chimney.client
+
+    def _ask_for_scaling(self, binding: TcpipBinding, parameters: BindParameters) -> None:
+        assert self.chimney is not None
+        key, switches = self.chimney.options.rss_key, self.chimney.switches
+        request = scaling_request(parameters.receive_scale, switches, self._processors, key)
+        if request is not None:
+            binding.request(request)
+
+    def _ask_for_chimney(self, chimney: Chimney, binding: TcpipBinding, parameters: BindParameters) -> None:
+        assert binding.handle is not None
+        if binding.handle.chimney is not None:
+            constants = chimney.parameters.pack()
+            binding.request(set_(OID.TCP_CONNECTION_OFFLOAD_PARAMETERS, constants))
+        config = parameters.connection_offload_config
+        chimney.add_target(binding.interface.number, binding.handle, config)
 
     def _known(self, parameters: BindParameters) -> TcpipBinding | None:
         for binding in self.bindings:
@@ -128,6 +206,8 @@ class TcpipProtocol(Protocol):
         """ProtocolUnbindAdapterEx: the interface stays, without a link."""
         binding = self._by_handle.pop(id(handle))
         binding.handle = None
+        if self.chimney is not None:
+            self.chimney.remove_target(binding.interface.number, handle)
         if not self.stack.is_closed:
             binding.interface.set_link(False)
         binding.free()
@@ -150,16 +230,33 @@ class TcpipProtocol(Protocol):
         binding = self._by_handle[id(handle)]
         if event is NetEvent.PAUSE:
             binding.is_running = False
-            binding.must_report_pause = binding.outstanding > 0
-            return NDIS_STATUS.PENDING if binding.must_report_pause else NDIS_STATUS.SUCCESS
+            return self._quieten(binding, handle, event, Cause.PAUSE)
         if event is NetEvent.RESTART:
             binding.open_filter()
             binding.is_running = True
+            self._start_chimney(handle)
         elif event is NetEvent.SET_POWER and data is not DevicePowerState.D0:
             self._set_link(binding, False)
+            return self._quieten(binding, handle, event, Cause.POWER)
         elif event is NetEvent.SET_POWER:
             self._set_link(binding, binding.is_connected)
+            if binding.is_running:
+                self._start_chimney(handle)
         return NDIS_STATUS.SUCCESS
+
+    def _start_chimney(self, handle: BindingHandle) -> None:
+        if self.chimney is not None:
+            self.chimney.start(handle)
+
+    def _quieten(
+        self, binding: TcpipBinding, handle: BindingHandle, event: NetEvent, cause: Cause
+    ) -> NDIS_STATUS:
+        """Take everything back from the target; PENDING until that is done and every send is back."""
+        if self.chimney is not None:
+            self.chimney.stop(handle, cause)
+        binding.pending_event = event
+        binding.must_report_pause = not self._is_quiet(binding, handle)
+        return NDIS_STATUS.PENDING if binding.must_report_pause else NDIS_STATUS.SUCCESS
 
     def status_ex(self, handle: BindingHandle, indication: StatusIndication) -> None:
         """ProtocolStatusEx: the link, and the offloads in force."""
@@ -172,12 +269,19 @@ class TcpipProtocol(Protocol):
             elif indication.status == NDIS_STATUS.TASK_OFFLOAD_CURRENT_CONFIG:
                 config = Offload.parse(indication.buffer)
                 binding.set_offload(config, wants_large_send=self._wants_large_send)
+            elif indication.status in _CHIMNEY_STATUSES and self.chimney is not None:
+                if indication.status == NDIS_STATUS.OFFLOAD_RESUME:
+                    self._resuming.append(binding)  # asked at PASSIVE_LEVEL what it can do now
+                else:
+                    self.chimney.on_status(handle, NDIS_STATUS(indication.status))
         except StructureError:
             return  # NDIS told the miniport
 
     def _on_link(self, binding: TcpipBinding, state: LinkState) -> None:
         binding.is_connected = state.connect is not MediaConnectState.DISCONNECTED
         self._set_link(binding, binding.is_connected)
+        if self.chimney is not None and not binding.is_connected and binding.handle is not None:
+            self.chimney.on_media_loss(binding.handle)
 
     def _set_link(self, binding: TcpipBinding, is_up: bool) -> None:
         if not self.stack.is_closed and binding.interface.is_up != is_up:
@@ -194,6 +298,8 @@ class TcpipProtocol(Protocol):
         if not self.stack.is_closed:
             self._pass_time()
             binding.receive(walk(chain))
+            if self.chimney is not None:
+                self.chimney.stir()
         if not flags & ReceiveFlag.RESOURCES:
             handle.return_net_buffer_lists(chain)
         self._flush()
@@ -204,7 +310,5 @@ class TcpipProtocol(Protocol):
         """ProtocolSendNetBufferListsComplete: memory is there again for what waits."""
         binding = self._by_handle[id(handle)]
         binding.take_back(chain)
-        if binding.must_report_pause and not binding.outstanding:
-            binding.must_report_pause = False
-            handle.complete_net_pnp_event(NetEvent.PAUSE, NDIS_STATUS.SUCCESS)
+        self._end_pauses()
         self._flush()

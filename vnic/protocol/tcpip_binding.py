@@ -12,7 +12,7 @@ from vnic.ndis.offload import Encapsulation, Offload, OffloadEncapsulation
 from vnic.ndis.oid import OID, PacketFilter
 from vnic.ndis.oid_request import OidRequest, set_
 from vnic.ndis.oob import ReceiveChecksum, Slot, Vlan
-from vnic.ndis.protocol import BindingHandle
+from vnic.ndis.protocol import BindingHandle, NetEvent
 from vnic.ndis.status import NDIS_STATUS
 from vnic.protocol.offload_choice import OffloadChoice, completed
 from vnic.protocol.send_arena import SendArena, Slab
@@ -62,7 +62,9 @@ class TcpipBinding:
         self.choice = OffloadChoice(None)
         self.is_running = False
         self.is_connected = False
+        #: An event of NDIS waits for the binding to be quiet.
         self.must_report_pause = False
+        self.pending_event = NetEvent.PAUSE
         self.outstanding = 0
         self.statistics = BindingStatistics()
         self.requests: list[OidRequest] = []

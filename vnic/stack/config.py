@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_BUFFER_BYTES = 64 << 20
+#: Payload in a page of a send queue.
+_BLOCK_BYTES = 4080
+_PAGE = 4096
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackConfig:
@@ -43,6 +48,12 @@ class StackConfig:
     address_probes: int | None = None
     #: 0 to 3, when a link with IPv6 comes up.
     router_solicitations: int | None = None
+
+
+def send_memory_bytes(config: StackConfig) -> int:
+    """How much memory, at a page, `Stack(send_memory=...)` takes for the send queues of `config`."""
+    asked = config.buffer_bytes if config.buffer_bytes is not None else _BUFFER_BYTES
+    return (-(-asked // 2 // _BLOCK_BYTES) + 1) * _PAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,3 +18,8 @@ def pointer_to(memory: memoryview, *, is_written: bool = False) -> CData:
     """
     where: CData = ffi.cast("uint8_t *", ffi.from_buffer("uint8_t[]", memory, require_writable=is_written))
     return where
+
+
+def pointer_of(memory: memoryview) -> int:
+    """The same, as a number."""
+    return int(ffi.cast("uintptr_t", pointer_to(memory)))

@@ -12,6 +12,7 @@ from vnic._core import ffi, lib
 from vnic.abi import SocketEvent
 from vnic.stack.config import StackConfig
 from vnic.stack.errors import check
+from vnic.stack.memory import pointer_to
 
 if TYPE_CHECKING:
     from vnic._core import CData, vnic_stack, vnic_stack_config
@@ -32,9 +33,10 @@ class Notified(Protocol):
 class Native:
     """Owns a struct vnic_stack, and frees it when closed or forgotten."""
 
-    def __init__(self, config: StackConfig) -> None:
+    def __init__(self, config: StackConfig, send_memory: memoryview | None = None) -> None:
         raw = _raw_config(config)
-        created = lib.vnic_stack_create(raw)
+        self._send_memory = send_memory
+        created = _create(raw, send_memory)
         if not created:
             raise errors.ArgumentError(f"the library makes no stack of {config}")
         self.config = _resolved(raw)
@@ -62,6 +64,7 @@ class Native:
         _release(self._life)
         self.sockets.clear()
         self._copying.clear()
+        self._send_memory = None
 
     def enter(self) -> vnic_stack:
         """The stack, for a call; ClosedError, InsideError."""
@@ -129,6 +132,13 @@ class Native:
         if not is_done:
             self._copying[ticket] = views
         return int(not is_done)
+
+
+def _create(raw: vnic_stack_config, send_memory: memoryview | None) -> vnic_stack:
+    if send_memory is None:
+        return lib.vnic_stack_create(raw)
+    where = pointer_to(send_memory, is_written=True)
+    return lib.vnic_stack_create_in(raw, where, len(send_memory))
 
 
 def _release(life: list[vnic_stack]) -> None:

@@ -63,11 +63,16 @@ class Stack:
     happened. A Port or a protocol driver does all of that.
     """
 
-    def __init__(self, config: StackConfig | None = None, **parameters: Any) -> None:
-        """`parameters` are those of StackConfig, where no `config` is given."""
+    def __init__(
+        self, config: StackConfig | None = None, *, send_memory: memoryview | None = None, **parameters: Any
+    ) -> None:
+        """`parameters` are those of StackConfig, where no `config` is given.
+
+        `send_memory` is where send queues are to lie, at a page (config.send_memory_bytes).
+        """
         if config is not None and parameters:
             raise errors.ArgumentError("a config or parameters, not both")
-        self._native = Native(config or StackConfig(**parameters))
+        self._native = Native(config or StackConfig(**parameters), send_memory)
         self.interfaces: list[Interface] = []
         self._now_ns = 0
 
@@ -77,6 +82,17 @@ class Stack:
     def config(self) -> StackConfig:
         """What the stack was made with, defaults filled in."""
         return self._native.config
+
+    @property
+    def native(self) -> Native:
+        """The C stack, for other parts of this package."""
+        return self._native
+
+    @property
+    def connections(self) -> list[TcpSocket]:
+        """Connections that users hold, in the order in which they were made."""
+        held = self._native.sockets.values()
+        return [each for each in held if isinstance(each, TcpSocket) and not each.is_closed]
 
     @property
     def is_closed(self) -> bool:

@@ -27,6 +27,7 @@ _PIECES = 64
 _COMPLETIONS = 64
 _RECEIVE_BYTES = 1 << 16
 _LISTENER = 255
+_COUNTED = ("sends", "receives")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +61,35 @@ class TcpInfo:
     received_bytes: int
     retransmits: int
     retransmitted_bytes: int
+    #: Calls of the user that moved bytes.
+    sends: int = 0
+    receives: int = 0
 
 
-def _read_info(raw: vnic_tcp_info) -> TcpInfo:
-    plain = {name: getattr(raw, name) for name in TcpInfo.__slots__}
+def _read_info(raw: vnic_tcp_info, **counted: int) -> TcpInfo:
+    plain = {name: getattr(raw, name) for name in TcpInfo.__slots__ if name not in _COUNTED}
     converted = {
         "local": read_endpoint(raw.local),
         "remote": read_endpoint(raw.remote),
         "state": None if raw.state == _LISTENER else TcpState(raw.state),
         "phase": TcpPhase(raw.phase),
     }
-    return TcpInfo(**plain | converted)
+    return TcpInfo(**plain | converted | counted)
 
 
 class TcpEnd(Socket):
     """What listeners and connections share."""
+
+    #: Calls that moved bytes.
+    sends = 0
+    receives = 0
 
     @property
     def info(self) -> TcpInfo:
         """State and measurements."""
         raw: vnic_tcp_info = ffi.new("struct vnic_tcp_info *")
         check(lib.vnic_tcp_get_info(self._native.enter(), self._own(), raw), "info")
-        return _read_info(raw)
+        return _read_info(raw, sends=self.sends, receives=self.receives)
 
 
 class Listener(TcpEnd):
@@ -167,6 +175,7 @@ class TcpSocket(TcpEnd):
         if cookie:
             self._out[cookie] = ((parts, kept), self._out[cookie][1])
         result = lib.vnic_tcp_send(raw, handle, self._pieces, len(parts), flags, cookie)
+        self.sends += result > 0
         return 0 if result == StackResult.EAGAIN else self._native.finish(result, "send")
 
     # -- receiving -------------------------------------------------------------------------------------------
@@ -181,6 +190,7 @@ class TcpSocket(TcpEnd):
         """Copy in-order bytes into memory; how many, 0 at the peer's FIN, None when nothing is there now."""
         data = ffi.from_buffer("uint8_t[]", room, require_writable=True)
         result = lib.vnic_tcp_receive(self._native.enter(), self._own(), data, len(data))
+        self.receives += result > 0
         return None if result == StackResult.EAGAIN else self._native.finish(result, "receive")
 
     def peek(self) -> list[memoryview]:
@@ -198,6 +208,7 @@ class TcpSocket(TcpEnd):
     def consume(self, size: int) -> None:
         """Give up bytes that peek() showed."""
         check(lib.vnic_tcp_consume(self._native.enter(), self._own(), size), "consume")
+        self.receives += size > 0
 
     def post(self, room: bytearray | memoryview, done: Done | None = None) -> bool:
         """Have in-order data put straight into memory, which is the stack's until `done`; False: not now.
@@ -240,7 +251,8 @@ class TcpSocket(TcpEnd):
                 return
 
     def _end(self, cookie: int, length: int, outcome: int) -> None:
-        _, done = self._out.pop(cookie, (None, None))
+        kept, done = self._out.pop(cookie, (None, None))
+        self.receives += isinstance(kept, memoryview) and length > 0
         if done is not None:
             done(length, error_of(outcome, str(self)) if outcome < 0 else None)
 

@@ -7,8 +7,17 @@ from types import TracebackType
 from typing import Any
 
 from vnic.device import FrameSink
+from vnic.host.memory import GuestBuffer
+from vnic.ndis.adapter import Adapter as NdisAdapter
+from vnic.ndis.adapter import AdapterOptions
+from vnic.ndis.binding import Binding
+from vnic.protocol.chimney import Chimney
+from vnic.protocol.chimney_options import ChimneyOptions
+from vnic.protocol.coexistence import Coexistence, Component
+from vnic.protocol.intermediate import IntermediateDriver
+from vnic.protocol.journal import Cause
 from vnic.protocol.tcpip import TcpipProtocol
-from vnic.stack.config import StackConfig
+from vnic.stack.config import StackConfig, send_memory_bytes
 from vnic.stack.interface import Interface
 from vnic.stack.stack import Stack
 from vnic.stack.stream import Streams
@@ -27,12 +36,21 @@ FAST: Mapping[str, Any] = {
     "keywords": {"*InterruptModeration": 0},
 }
 
+_PAGE = 4096
+#: Payload that the sockets of a host with a chimney hold by default: half of it is send memory.
+_BUFFER_BYTES = 16 << 20
+_CONNECTIONS = 1024
+_RETIRE_NS = 30_000_000_000
+
 
 class Host:
     """A Bench whose protocol is TCP/IP.
 
     addresses: of its interface, as '10.0.0.1/24'; gateways: default routers; stack: parameters of
     StackConfig; bench: parameters of Bench.
+
+    chimney: offloads connections to the card, and scales receives over its queues, as the switches in it
+    say; the send queues then lie in memory that the card reaches. None: the host knows neither.
 
     At its end the adapter is halted and nothing may be left; connections end without a word.
     """
@@ -47,10 +65,18 @@ class Host:
         vlan: int = 0,
         large_send: bool = True,
         bench: Mapping[str, Any] | None = None,
+        chimney: ChimneyOptions | None = None,
     ) -> None:
-        self.bench = Bench(link=link, world=world, starts=False, **dict(bench or {}))
+        settings = dict(bench or {})
+        if chimney is not None:
+            settings["device"] = {"connections": _CONNECTIONS} | dict(settings.get("device") or {})
+        self.bench = Bench(link=link, world=world, starts=False, **settings)
         self.world = self.bench.world
-        self.stack = Stack(StackConfig(**dict(stack or {})))
+        self.coexistence = Coexistence()
+        self._send_memory: GuestBuffer | None = None
+        self._inserted: tuple[NdisAdapter, IntermediateDriver, Binding] | None = None
+        self.stack = self._make_stack(dict(stack or {}), chimney is not None)
+        self._chimney = self._make_chimney(chimney)
         self.protocol = TcpipProtocol(
             self.stack,
             self.bench.memory,
@@ -58,6 +84,8 @@ class Host:
             addresses=addresses,
             vlan=vlan,
             wants_large_send=large_send,
+            chimney=self._chimney,
+            processors=len(self.bench.processors),
         )
         self.streams = Streams(self.stack, in_virtual_time(self.world))
         try:
@@ -68,6 +96,20 @@ class Host:
             self.abandon()
             raise
         self.world.add_link(self.protocol)
+
+    def _make_stack(self, parameters: dict[str, Any], is_offloading: bool) -> Stack:
+        if not is_offloading:
+            return Stack(StackConfig(**parameters))
+        config = StackConfig(**{"buffer_bytes": _BUFFER_BYTES} | parameters)
+        memory = self.bench.memory.alloc(send_memory_bytes(config), align=_PAGE, label="send queues")
+        self._send_memory = memory
+        return Stack(config, send_memory=memory.view)
+
+    def _make_chimney(self, options: ChimneyOptions | None) -> Chimney | None:
+        if options is None:
+            return None
+        clock = self.world.clock
+        return Chimney(self.stack, self.bench.memory, lambda: clock.now_ns, options, self.coexistence)
 
     def _start(self) -> None:
         adapter = self.bench.adapter
@@ -82,16 +124,72 @@ class Host:
             pass
 
     @property
+    def chimney(self) -> Chimney:
+        """The host's chimney; AttributeError where it was made without."""
+        if self._chimney is None:
+            raise AttributeError("this host was made without a chimney")
+        return self._chimney
+
+    @property
     def interface(self) -> Interface:
         """The stack's interface over the card."""
         return self.protocol.bindings[0].interface
 
+    # -- intermediate drivers --------------------------------------------------------------------------------
+
+    def insert(self, driver: IntermediateDriver) -> None:
+        """Put an intermediate driver between TCP/IP and the adapter, while both run; connections live on.
+
+        One without a chimney is a component of NDIS 5.1 on the binding above it.
+        """
+        adapter, ndis = self.bench.adapter, self.bench.ndis
+        (binding,) = [each for each in adapter.bindings if each.protocol is self.protocol]
+        adapter.unbind(binding)
+        adapter.bind(driver)
+        virtual = ndis.add_adapter(driver, AdapterOptions("intermediate"))
+        status = virtual.initialize()
+        above = virtual.bind(self.protocol) if status == 0 else None
+        if above is None or virtual.restart() != 0:
+            raise RuntimeError(f"the intermediate driver does not start: {status!s}")
+        self._inserted = virtual, driver, above
+        if not driver.has_chimney:
+            self.coexistence.attach(Component.NDIS_5_1_INTERMEDIATE, above)
+
+    def remove(self) -> None:
+        """Take the intermediate driver out again."""
+        if self._inserted is None:
+            return
+        virtual, driver, above = self._inserted
+        self._inserted = None
+        if not driver.has_chimney:
+            self.coexistence.detach(Component.NDIS_5_1_INTERMEDIATE, above)
+        adapter = self.bench.adapter
+        virtual.halt()
+        self.bench.ndis.remove_adapter(virtual)
+        (below,) = [each for each in adapter.bindings if each.protocol is driver]
+        adapter.unbind(below)
+        adapter.bind(self.protocol)
+
     # -- life ------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Halt, and see that nothing is left; idempotent."""
+        """Take connections back, halt, and see that nothing is left; idempotent."""
+        if self._chimney is not None and not self.stack.is_closed:
+            self._retire(self._chimney)
+        self.remove()
         self.stack.close()
+        if self._send_memory is not None:
+            self._send_memory.free()
+            self._send_memory = None
         self.bench.close()
+
+    def _retire(self, chimney: Chimney) -> None:
+        """Nothing may be at the card when the stack, and the memory of its sends, goes."""
+        for target in list(chimney.targets.values()):
+            chimney.stop(target.binding, Cause.UNBIND)
+        self.world.run_until(lambda: all(each.is_empty for each in chimney.targets.values()), _RETIRE_NS)
+        for target in chimney.targets.values():
+            target.reclaim()
 
     def abandon(self) -> None:
         """Pull the plug: nothing is checked; idempotent."""

@@ -59,6 +59,13 @@ struct vnic_config {
     uint32_t tx_buffer_bytes; /* frames sent and not yet taken by the link, likewise */
     uint32_t map_regions; /* capacity of the memory map */
     uint32_t faults; /* capacity of the fault registry */
+    /* TCP chimney; with connections 0 the card has none and the others are not looked at */
+    uint32_t connections; /* at most 1 << 20 */
+    uint32_t paths, neighbours; /* likewise */
+    uint32_t chimney_work; /* pieces of sends and receives that the card holds, 16 to 1 << 24 */
+    uint32_t chimney_nodes; /* runs of scoreboards and ranges out of order, at least 16 */
+    uint32_t chimney_recoveries; /* connections in loss recovery at once */
+    uint64_t chimney_bytes; /* of blocks that hold payload: out of order, or without a buffer; at least 64 KiB */
 };
 
 /* Access to the map of host memory. */
@@ -70,8 +77,12 @@ enum vnic_engine {
     VNIC_ENGINE_RX = 1,
     VNIC_ENGINE_TX = 2,
     VNIC_ENGINE_LSO = 3, /* segmentation of the large send at hand */
-    VNIC_ENGINE_IRQ = 4, /* raising of vectors that moderation held back */
-    VNIC_ENGINES = 5
+    VNIC_ENGINE_ADMIN = 4, /* chimney: commands */
+    VNIC_ENGINE_SUBMIT = 5, /* chimney: submissions */
+    VNIC_ENGINE_CHIMNEY = 6, /* chimney: timers, and segments to send */
+    VNIC_ENGINE_REPORT = 7, /* chimney: data that waits for buffers, completions, events, fences */
+    VNIC_ENGINE_IRQ = 8, /* raising of vectors that moderation held back */
+    VNIC_ENGINES = 9
 };
 
 struct vnic_budget {
@@ -112,7 +123,8 @@ enum vnic_dma_purpose {
     VNIC_DMA_HEADER = 2,
     VNIC_DMA_COMPLETION = 3,
     VNIC_DMA_TEST = 4,
-    VNIC_DMA_PURPOSES = 5
+    VNIC_DMA_STATE = 5, /* chimney: images of objects */
+    VNIC_DMA_PURPOSES = 6
 };
 
 /* How a DMA transfer ended. */

@@ -1,0 +1,79 @@
+"""Object files of the C core for the programs that tests compile: made once a run, whoever asks first."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CSRC = ROOT / "csrc"
+CARD = ("base", "gen", "wire", "pci", "tcp", "nic")
+WARNINGS = ["-Wall", "-Wextra", "-Wstrict-prototypes", "-Wconversion", "-Wshadow", "-Werror"]
+INCLUDE = [f"-I{CSRC}", f"-I{CSRC / 'include'}"]
+_SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g"]
+_AT_ONCE = 2
+_SECONDS = 300
+
+
+def is_asked(name: str) -> bool:
+    """Whether an environment variable selects a flavour of the build."""
+    return os.environ.get(name, "0") not in ("", "0")
+
+
+def flavour() -> list[str]:
+    """Flags of optimisation, sanitizers and coverage, of objects and programs alike."""
+    flags = ["-O1", *(_SANITIZE if is_asked("VNIC_SANITIZE") else [])]
+    return flags + (["--coverage"] if is_asked("VNIC_COVERAGE") else [])
+
+
+def _digest(flags: list[str]) -> str:
+    """Changes with every byte of the core."""
+    total = hashlib.sha256(" ".join(flags).encode())
+    for path in sorted(CSRC.rglob("*.[ch]")):
+        total.update(path.name.encode() + path.read_bytes())
+    return total.hexdigest()
+
+
+def _compile(folder: Path, flags: list[str]) -> None:
+    """All rooms of a card, each in a folder of its own, shared out between compilers that run at once."""
+    lots: list[tuple[Path, list[str]]] = []
+    for room in CARD:
+        target = folder / room
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        sources = sorted(map(str, (CSRC / room).glob("*.c")))
+        lots += [(target, part) for n in range(_AT_ONCE) if (part := sources[n::_AT_ONCE])]
+    for first in range(0, len(lots), _AT_ONCE):
+        command = ["gcc", "-std=c11", "-D_POSIX_C_SOURCE=200809L", *WARNINGS, *flags, *INCLUDE, "-c"]
+        running = [
+            subprocess.Popen([*command, *sources], cwd=target)
+            for target, sources in lots[first : first + _AT_ONCE]
+        ]
+        if any(process.wait(timeout=_SECONDS) for process in running):
+            raise RuntimeError("the C core does not compile")
+
+
+def card_objects() -> list[str]:
+    """Object files of the card; for coverage they lie where the report looks."""
+    flags = flavour()
+    folder = ROOT / "build" / "tests-objects" / ("-".join(flags).replace(",", "-").replace("=", "-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp, digest = folder / "stamp", _digest(flags)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.is_file() or stamp.read_text() != digest:
+            stamp.unlink(missing_ok=True)
+            _compile(folder, flags)
+            stamp.write_text(digest)
+    return [str(path) for room in CARD for path in sorted((folder / room).glob("*.o"))]
+
+
+def build_program(target: Path, sources: list[Path], *flags: str) -> Path:
+    """A program over the card: its own sources are compiled with `flags` besides the flavour's."""
+    command = ["gcc", *flags, *WARNINGS, *flavour(), *INCLUDE, *map(str, sources), *card_objects()]
+    subprocess.run([*command, "-o", str(target)], check=True, timeout=_SECONDS, cwd=target.parent)
+    return target

@@ -1,0 +1,139 @@
+"""The Linux kernel's TCP judges connections that move between host and card while they run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.strangers.kernel_wire import (
+    KERNEL,
+    KERNEL_MAC,
+    OURS,
+    KernelSockets,
+    OurEnd,
+    OurServer,
+    digests,
+    noise,
+)
+from vnic.host.pump import Pump
+from vnic.link.impairments import Impairments
+from vnic.link.netns import Namespace
+from vnic.link.tap import Tap
+from vnic.link.wire import Wire
+from vnic.protocol.chimney_options import manual
+from vnic.testbench.host import FAST, Host
+from vnic.wire.parse import L4, Frame
+
+PORT = 5001
+CONNECTIONS = 32
+SIZE = 1 << 20  # each way: 64 MiB in all
+PATIENCE_S = 150
+MOVE_EVERY_NS = 300_000_000
+RST = 4
+CABLE = Impairments(loss=0.01, reorder=0.01, duplicate=0.01, delay_ns=200_000)
+
+
+class ChimneyWire:
+    """A host with a chimney, a wire that loses, reorders and duplicates, and a kernel behind a TAP."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.tap = Tap("tap0", netns=namespace)
+        namespace.sysctl("net.ipv4.tcp_congestion_control", "reno")
+        namespace.bring_up("tap0", [f"{KERNEL[4]}/24", f"{KERNEL[6]}/64"], mac=KERNEL_MAC.hex(":"))
+        self.wire = Wire(forth=CABLE, seed=4)
+        self.resets = 0
+        self.host = Host(
+            f"{OURS[4]}/24",
+            f"{OURS[6]}/64",
+            link=self,
+            stack={"address_probes": 0},
+            bench=dict(FAST),
+            chimney=manual(),
+        )
+        self.wire.attach(0, self.host.bench.device)
+        self.wire.attach(1, self.tap)
+        self.host.world.add_link(self.wire)
+        self.pump = Pump(self.host.world)
+        self.pump.attach(self.tap, lambda now_ns: self.tap.pump(self, now_ns))
+        self.kernel = KernelSockets(namespace)
+
+    def transmit(self, frame: bytes, now_ns: int) -> None:
+        """The card's link."""
+        self._look(frame)
+        self.wire.transmit(0, frame, now_ns)
+
+    def deliver(self, frame: bytes, now_ns: int) -> None:
+        """The TAP's port."""
+        self._look(frame)
+        self.wire.transmit(1, frame, now_ns)
+
+    def _look(self, frame: bytes) -> None:
+        parsed = Frame.parse(frame)
+        if parsed.l4 is L4.TCP and frame[parsed.l4_offset + 13] & RST:
+            self.resets += 1
+
+    def __enter__(self) -> ChimneyWire:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.pump.close()
+        self.kernel.close()
+        self.host.__exit__(*raised)  # type: ignore[arg-type]
+        self.tap.close()
+
+
+class Mover:
+    """Moves every connection to the card and back, again and again."""
+
+    def __init__(self, wire: ChimneyWire) -> None:
+        self._wire = wire
+        self._next_ns = 0
+
+    def move(self, ends: list[OurEnd]) -> None:
+        """What is due now."""
+        now_ns = self._wire.host.world.clock.now_ns
+        if now_ns < self._next_ns:
+            return
+        self._next_ns = now_ns + MOVE_EVERY_NS
+        chimney = self._wire.host.chimney
+        for end in ends:
+            if end.is_done or end.socket.is_over:
+                continue
+            where = str(chimney.where(end.socket))
+            if where == "InHost":
+                chimney.offload(end.socket)
+            elif where == "Offloaded":
+                chimney.upload(end.socket)
+
+
+@pytest.mark.parametrize("version", [4, 6], ids=["IPv4", "IPv6"])
+def test_all_arrives_while_connections_move(namespace: Namespace, version: int) -> None:
+    half = CONNECTIONS // 4
+    ours = [noise(SIZE, number) for number in range(2 * half)]
+    theirs = [noise(SIZE, 100 + number) for number in range(2 * half)]
+    with ChimneyWire(namespace) as wire:
+        stack = wire.host.stack
+        server = OurServer(stack.listen((OURS[version], PORT)), ours[:half])
+        wire.kernel.listen(version, PORT, theirs[:half])
+        for number in range(half):
+            wire.kernel.connect(version, PORT, theirs[half + number])
+        opened = [
+            OurEnd(stack.connect((KERNEL[version], PORT)), ours[half + number]) for number in range(half)
+        ]
+        mover = Mover(wire)
+
+        def is_done() -> bool:
+            wire.kernel.move()
+            ends, peers = [*opened, *server.ends], wire.kernel.ends
+            mover.move([end for end in ends if end.socket.is_connected])
+            is_open = len(ends) == 2 * half == len(peers)
+            return is_open and all(end.is_done for end in ends) and all(peer.is_done for peer in peers)
+
+        assert wire.pump.run_until(is_done, PATIENCE_S), "the transfers do not end"
+        assert digests([end.received for end in wire.kernel.ends]) == digests(ours)
+        assert digests([end.received for end in (*opened, *server.ends)]) == digests(theirs)
+        chimney = wire.host.chimney
+        moved = chimney.bytes_sent + chimney.bytes_received
+        print(f"{chimney.initiates} initiates, {moved} bytes by the card")
+        assert chimney.initiates > 2 * half and wire.resets == 0
+        for end in (*opened, *server.ends):
+            end.socket.close()

@@ -1,0 +1,250 @@
+"""`vnic run --chimney`: connections that the policy offloads while they talk, every hash checked."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import asdict
+
+from vnic.commands.kernel import KernelTraffic
+from vnic.commands.meter import size_text
+from vnic.commands.plug import DEFAULT_ADDRESS
+from vnic.commands.spared import COLUMNS, VARIANTS, compare_rows, policy_of
+from vnic.commands.table import Table, is_rich, print_tables
+from vnic.commands.view import StatusFile
+from vnic.errors import ArgumentError, VnicError
+from vnic.protocol.chimney_options import ChimneyOptions
+from vnic.protocol.switches import Switches
+from vnic.stack.address import address_of, address_on_link
+from vnic.testbench.traffic import Costs, Traffic, TrafficPlan
+
+WORKLOADS = ("web", "backup", "storage", "stream")
+_CONNECTIONS_MAX = 1024
+_SHOW_EVERY_S = 0.5
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `vnic run` that go with --chimney."""
+    group = parser.add_argument_group("TCP chimney")
+    group.add_argument(
+        "--chimney",
+        action="store_true",
+        help="no capture: connections between a host with the card and a peer",
+    )
+    group.add_argument("--connections", type=_count, default=8, metavar="N", help="how many (8)")
+    group.add_argument("--bytes", type=_size, default=8 << 20, metavar="N", help="in all, as 8M or 512K (8M)")
+    group.add_argument(
+        "--loss", type=_loss, default=0.0, metavar="P", help="share of frames lost each way, 0 to 0.5 (0)"
+    )
+    group.add_argument("--delay", type=_delay, default=1.0, metavar="MS", help="each way, milliseconds (1)")
+    group.add_argument("--workload", choices=WORKLOADS, default="storage", help="who sends what (storage)")
+    group.add_argument(
+        "--compare",
+        action="store_true",
+        help="the same with nothing, RSS, chimney, both: what the host is spared",
+    )
+    group.add_argument(
+        "--tap", metavar="NAME", help="the Linux kernel behind this TAP is the peer; with --peer"
+    )
+    group.add_argument(
+        "--address", default=DEFAULT_ADDRESS, metavar="ADDRESS/LENGTH", help=f"our host's ({DEFAULT_ADDRESS})"
+    )
+    group.add_argument("--peer", metavar="ADDRESS", help="the kernel's address on the TAP")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _CONNECTIONS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_CONNECTIONS_MAX}")
+    return int(text)
+
+
+def _size(text: str) -> int:
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    number, unit = (text[:-1], units[text[-1].upper()]) if text[-1:].upper() in units else (text, 1)
+    if not number.isascii() or not number.isdigit() or not 0 < int(number) * unit <= 1 << 34:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: say 8M, at most 16G")
+    return int(number) * unit
+
+
+def _loss(text: str) -> float:
+    return _between(text, 0.5)
+
+
+def _delay(text: str) -> float:
+    return _between(text, 1000)
+
+
+def _between(text: str, most: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {most:g}")
+    return value
+
+
+# ---- the run -----------------------------------------------------------------------------------------------
+
+
+class Live:
+    """What a run shows while it lasts: a line now and then, or a table that is drawn anew."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._shown = time.monotonic()
+        self._is_rich = is_rich(sys.stderr)
+        self._is_drawn = False
+        self.status = StatusFile()
+
+    def show(self, traffic: Traffic | KernelTraffic) -> None:
+        """Draw when it is time."""
+        now = time.monotonic()
+        if now - self._shown < _SHOW_EVERY_S:
+            return
+        self._shown = now
+        self.status.write(traffic.rows())
+        if not self._quiet:
+            self._draw(traffic)
+
+    def _draw(self, traffic: Traffic | KernelTraffic) -> None:
+        wheres = [str(row.where) for row in traffic.rows()]
+        counts = ", ".join(f"{wheres.count(name)} {name}" for name in dict.fromkeys(wheres))
+        retransmits = traffic.host.stack.statistics["tcp_retransmits"]
+        processors = traffic.host.bench.processors
+        dpcs = sum(processors[cpu].dpcs for cpu in range(len(processors)))
+        interrupts = sum(processors[cpu].interrupts for cpu in range(len(processors)))
+        line = (
+            f"{size_text(traffic.moved)}; {counts or 'no connections'}; {retransmits} retransmitted; "
+            f"{interrupts} interrupts, {dpcs} DPCs"
+        )
+        start, end = ("\r", "\x1b[K") if self._is_rich else ("", "\n")
+        print(f"{start}{line}", end=end, file=sys.stderr, flush=True)
+        self._is_drawn = self._is_rich
+
+    def close(self) -> None:
+        """No more to show."""
+        self.status.remove()
+        if self._is_drawn:
+            print(end="\r\x1b[K", file=sys.stderr)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """0: every stream arrived as it was sent; 1: not."""
+    if options.capture or options.out:
+        raise ArgumentError("--chimney goes without a capture")
+    plan = TrafficPlan(
+        connections=options.connections,
+        total_bytes=options.bytes,
+        workload=options.workload,
+        loss=options.loss,
+        delay_ns=int(options.delay * 1e6),
+        queues=options.queues,
+        cpus=options.cpus,
+        seed=1 if options.seed is None else options.seed,
+    )
+    live = Live(quiet=options.json)
+    try:
+        if options.tap:
+            return _run_with_kernel(plan, live, options)
+        if options.compare:
+            return _compare(plan, live, is_json=options.json)
+        return _run(plan, live, is_json=options.json)
+    finally:
+        live.close()
+
+
+def _one(plan: TrafficPlan, switches: Switches, live: Live) -> tuple[Costs, list[int]]:
+    with ExitStack() as stack:
+        choice = ChimneyOptions(switches=switches, policy=policy_of(plan))
+        traffic = stack.enter_context(Traffic(plan, choice, live.show))
+        try:
+            costs = traffic.run()
+        except VnicError as error:
+            raise ArgumentError(f"a connection broke: {error}") from error
+        return costs, traffic.broken
+
+
+def _run(plan: TrafficPlan, live: Live, *, is_json: bool) -> int:
+    costs, broken = _one(plan, Switches(), live)
+    if is_json:
+        print(json.dumps(asdict(costs) | {"connections": plan.connections, "broken": broken}, indent=2))
+    else:
+        _print(plan, costs, broken)
+    return 1 if broken else 0
+
+
+def _run_with_kernel(plan: TrafficPlan, live: Live, options: argparse.Namespace) -> int:
+    if not options.peer or options.compare or options.loss:
+        raise ArgumentError("--tap goes with --peer, and without --compare and --loss")
+    address = address_on_link(options.address)
+    started = time.monotonic()
+    with KernelTraffic(
+        plan, ChimneyOptions(), options.tap, address, str(address_of(options.peer))
+    ) as traffic:
+        traffic.run(live.show)
+        chimney, broken, moved = traffic.host.chimney, traffic.broken, traffic.moved
+        offloaded = min(chimney.bytes_sent + chimney.bytes_received, moved)
+        figures = {
+            "moved": moved,
+            "offloaded_bytes": offloaded,
+            "initiates": chimney.initiates,
+            "uploads": {str(cause): count for cause, count in chimney.uploads.items()},
+            "broken": broken,
+        }
+    if options.json:
+        print(json.dumps(figures, indent=2))
+    else:
+        print(
+            f"{plan.workload}: {plan.connections} connections with the kernel, {moved:,} bytes in "
+            f"{time.monotonic() - started:.1f} s, {offloaded / moved:.0%} of them through the card's chimney"
+        )
+        print(_verdict(plan, broken))
+    return 1 if broken else 0
+
+
+def _print(plan: TrafficPlan, costs: Costs, broken: list[int]) -> None:
+    share = costs.offloaded_bytes / costs.moved if costs.moved else 0
+    print(
+        f"{plan.workload}: {plan.connections} connections, {costs.moved:,} bytes in "
+        f"{costs.virtual_ns / 1e9:.3f} s of virtual time, {share:.0%} of them through the card's chimney"
+    )
+    rows: list[tuple[str, int]] = [
+        ("connections offloaded", costs.initiates),
+        *((f"uploads: {cause}", count) for cause, count in costs.uploads.items()),
+        ("segments that the host's TCP handled", costs.segments),
+        ("of these sent again", costs.retransmits),
+        ("NBLs indicated", costs.indicated),
+        ("register accesses", costs.register_accesses),
+        ("interrupts", costs.interrupts),
+        ("DPCs", costs.dpcs),
+    ]
+    print_tables([Table("Host", ("what", "count"), [row for row in rows if row[1]])])
+    print()
+    print(_verdict(plan, broken))
+
+
+def _verdict(plan: TrafficPlan, broken: list[int]) -> str:
+    if broken:
+        return f"NOT RIGHT: the streams of {len(broken)} connections are not what was sent"
+    return f"the hashes of all {2 * plan.connections} streams are right"
+
+
+def _compare(plan: TrafficPlan, live: Live, *, is_json: bool) -> int:
+    results: dict[str, Costs] = {}
+    broken: list[int] = []
+    for name, switches in VARIANTS.items():
+        results[name], wrong = _one(plan, switches, live)
+        broken += wrong
+    if is_json:
+        print(json.dumps({name: asdict(costs) for name, costs in results.items()}, indent=2))
+    else:
+        title = f"{plan.workload}: what a MiB costs the host"
+        print_tables([Table(title, ("per MiB", *results), compare_rows(results))])
+        print()
+        print(COLUMNS)
+        print(_verdict(plan, broken))
+    return 1 if broken else 0
