@@ -20,6 +20,7 @@ from vnic.link.port import Port
 from vnic.link.tap import Tap
 from vnic.link.wire import Wire
 from vnic.stack.tcp import Listener, TcpSocket
+from vnic.testbench.host import FAST, Host
 from vnic.testbench.network import Network
 from vnic.wire.pcapng import Direction
 
@@ -122,6 +123,50 @@ class KernelWire:
         self.pump.close()
         self.kernel.close()
         self.world.__exit__()
+        self.tap.close()
+
+
+class HostWire:
+    """A host with a card, a wire of that nature both ways, and a kernel behind a TAP."""
+
+    def __init__(self, namespace: Namespace, cable: Impairments, **host: Any) -> None:
+        self.tap = Tap("tap0", netns=namespace)
+        namespace.sysctl("net.ipv4.tcp_congestion_control", "reno")
+        namespace.bring_up("tap0", [f"{KERNEL[4]}/24", f"{KERNEL[6]}/64"], mac=KERNEL_MAC.hex(":"))
+        self.wire = Wire(forth=cable, seed=1)
+        nature: dict[str, Any] = {"link": self, "stack": {"address_probes": 0}, "bench": dict(FAST)} | host
+        self.host = Host(f"{OURS[4]}/24", f"{OURS[6]}/64", **nature)
+        self.wire.attach(0, self.host.bench.device)
+        self.wire.attach(1, self.tap)
+        self.host.world.add_link(self.wire)
+        self.pump = Pump(self.host.world)
+        self.pump.attach(self.tap, lambda now_ns: self.tap.pump(self, now_ns))
+        self.kernel = KernelSockets(namespace)
+
+    def transmit(self, frame: bytes, now_ns: int) -> None:
+        """The card's link."""
+        self.wire.transmit(0, frame, now_ns)
+
+    def deliver(self, frame: bytes, now_ns: int) -> None:
+        """The TAP's port."""
+        self.wire.transmit(1, frame, now_ns)
+
+    def wait_for(self, is_done: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
+        """Let real time pass, the kernel's sockets at work, until something is so."""
+
+        def has_come() -> bool:
+            self.kernel.move()
+            return is_done()
+
+        assert self.pump.run_until(has_come, within_s), "what was awaited did not come"
+
+    def __enter__(self) -> HostWire:
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self.pump.close()
+        self.kernel.close()
+        self.host.__exit__(*raised)
         self.tap.close()
 
 

@@ -6,21 +6,16 @@ import pytest
 
 from tests.strangers.kernel_wire import (
     KERNEL,
-    KERNEL_MAC,
     OURS,
-    KernelSockets,
+    HostWire,
     OurEnd,
     OurServer,
     digests,
     noise,
 )
-from vnic.host.pump import Pump
 from vnic.link.impairments import Impairments
 from vnic.link.netns import Namespace
-from vnic.link.tap import Tap
-from vnic.link.wire import Wire
 from vnic.protocol.chimney_options import manual
-from vnic.testbench.host import FAST, Host
 from vnic.wire.parse import L4, Frame
 
 PORT = 5001
@@ -32,39 +27,22 @@ RST = 4
 CABLE = Impairments(loss=0.01, reorder=0.01, duplicate=0.01, delay_ns=200_000)
 
 
-class ChimneyWire:
-    """A host with a chimney, a wire that loses, reorders and duplicates, and a kernel behind a TAP."""
+class ChimneyWire(HostWire):
+    """A host with a chimney behind a bad wire; resets are counted, whoever sends them."""
 
     def __init__(self, namespace: Namespace) -> None:
-        self.tap = Tap("tap0", netns=namespace)
-        namespace.sysctl("net.ipv4.tcp_congestion_control", "reno")
-        namespace.bring_up("tap0", [f"{KERNEL[4]}/24", f"{KERNEL[6]}/64"], mac=KERNEL_MAC.hex(":"))
-        self.wire = Wire(forth=CABLE, seed=4)
         self.resets = 0
-        self.host = Host(
-            f"{OURS[4]}/24",
-            f"{OURS[6]}/64",
-            link=self,
-            stack={"address_probes": 0},
-            bench=dict(FAST),
-            chimney=manual(),
-        )
-        self.wire.attach(0, self.host.bench.device)
-        self.wire.attach(1, self.tap)
-        self.host.world.add_link(self.wire)
-        self.pump = Pump(self.host.world)
-        self.pump.attach(self.tap, lambda now_ns: self.tap.pump(self, now_ns))
-        self.kernel = KernelSockets(namespace)
+        super().__init__(namespace, CABLE, chimney=manual())
 
     def transmit(self, frame: bytes, now_ns: int) -> None:
         """The card's link."""
         self._look(frame)
-        self.wire.transmit(0, frame, now_ns)
+        super().transmit(frame, now_ns)
 
     def deliver(self, frame: bytes, now_ns: int) -> None:
         """The TAP's port."""
         self._look(frame)
-        self.wire.transmit(1, frame, now_ns)
+        super().deliver(frame, now_ns)
 
     def _look(self, frame: bytes) -> None:
         parsed = Frame.parse(frame)
@@ -73,12 +51,6 @@ class ChimneyWire:
 
     def __enter__(self) -> ChimneyWire:
         return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.pump.close()
-        self.kernel.close()
-        self.host.__exit__(*raised)  # type: ignore[arg-type]
-        self.tap.close()
 
 
 class Mover:
@@ -122,13 +94,12 @@ def test_all_arrives_while_connections_move(namespace: Namespace, version: int) 
         mover = Mover(wire)
 
         def is_done() -> bool:
-            wire.kernel.move()
             ends, peers = [*opened, *server.ends], wire.kernel.ends
             mover.move([end for end in ends if end.socket.is_connected])
             is_open = len(ends) == 2 * half == len(peers)
             return is_open and all(end.is_done for end in ends) and all(peer.is_done for peer in peers)
 
-        assert wire.pump.run_until(is_done, PATIENCE_S), "the transfers do not end"
+        wire.wait_for(is_done, PATIENCE_S)
         assert digests([end.received for end in wire.kernel.ends]) == digests(ours)
         assert digests([end.received for end in (*opened, *server.ends)]) == digests(theirs)
         chimney = wire.host.chimney

@@ -8,9 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,70 +17,20 @@ from tests.strangers.kernel_wire import (
     KERNEL,
     KERNEL_MAC,
     OURS,
-    PATIENCE_S,
-    KernelSockets,
+    HostWire,
     OurEnd,
     OurServer,
     digests,
     noise,
 )
-from vnic.host.pump import Pump
 from vnic.link.impairments import Impairments
 from vnic.link.netns import Namespace
-from vnic.link.tap import Tap
-from vnic.link.wire import Wire
-from vnic.testbench.host import FAST, Host
 
 PORT = 5001
 CONNECTIONS = 6
 SIZE = 256 << 10
 LARGE, MIDDLE = 64, 16  # MiB
 versions = pytest.mark.parametrize("version", [4, 6], ids=["IPv4", "IPv6"])
-
-
-class HostWire:
-    """A host with a card, a wire of that nature both ways, and a kernel behind a TAP."""
-
-    def __init__(self, namespace: Namespace, cable: Impairments) -> None:
-        self.tap = Tap("tap0", netns=namespace)
-        namespace.sysctl("net.ipv4.tcp_congestion_control", "reno")
-        namespace.bring_up("tap0", [f"{KERNEL[4]}/24", f"{KERNEL[6]}/64"], mac=KERNEL_MAC.hex(":"))
-        self.wire = Wire(forth=cable, seed=1)
-        self.host = Host(
-            f"{OURS[4]}/24", f"{OURS[6]}/64", link=self, stack={"address_probes": 0}, bench=dict(FAST)
-        )
-        self.wire.attach(0, self.host.bench.device)
-        self.wire.attach(1, self.tap)
-        self.host.world.add_link(self.wire)
-        self.pump = Pump(self.host.world)
-        self.pump.attach(self.tap, lambda now_ns: self.tap.pump(self, now_ns))
-        self.kernel = KernelSockets(namespace)
-
-    def transmit(self, frame: bytes, now_ns: int) -> None:
-        """The card's link."""
-        self.wire.transmit(0, frame, now_ns)
-
-    def deliver(self, frame: bytes, now_ns: int) -> None:
-        """The TAP's port."""
-        self.wire.transmit(1, frame, now_ns)
-
-    def wait_for(self, is_done: Callable[[], bool]) -> None:
-        """Let real time pass, the kernel's sockets at work, until something is so."""
-
-        def has_come() -> bool:
-            self.kernel.move()
-            return is_done()
-
-        assert self.pump.run_until(has_come, PATIENCE_S), "what was awaited did not come"
-
-    def __enter__(self) -> HostWire:
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        self.pump.close()
-        self.kernel.close()
-        self.host.__exit__(*raised)
-        self.tap.close()
 
 
 @versions
