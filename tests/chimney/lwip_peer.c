@@ -107,7 +107,12 @@ int peer_output(unsigned char *out, unsigned capacity)
 /* Every 250 ms. */
 void peer_tick(void)
 {
+    static unsigned ticks;
+
     tcp_tmr();
+    if (++ticks % (ARP_TMR_INTERVAL / TCP_TMR_INTERVAL) == 0) {
+        etharp_tmr();
+    }
 }
 
 /* -- connections -- */

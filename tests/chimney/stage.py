@@ -136,6 +136,8 @@ class Outcome:
     sent: tuple[bytes, bytes]
     ended: tuple[str | None, str | None]
     spans: tuple[int, int]
+    #: Where both connections were when one was broken off.
+    broken_in: tuple[str, str] | None = None
     #: (connection state, event) pairs that were met.
     met: Counter[tuple[str, str]] = field(default_factory=Counter)
     initiates: int = 0
@@ -164,6 +166,7 @@ class Stage:
         if script.is_foreign:
             self.network.add_link(self.peer.port)
         self._near: TcpSocket
+        self._broken_in: tuple[str, str] | None = None
         self._moves = Random(script.seed ^ 0x0FF10AD)
 
     def _make_peer(self) -> Station | LwipStation:
@@ -253,6 +256,8 @@ class Stage:
             for side in (_HOST, _PEER):
                 self.wire.set_impairments(side, bad if act.amount else self.script.cable)
         else:
+            if act.what == "abort":
+                self._broken_in = (self._state(apps[0].socket), self._state(apps[1].socket))
             apps[act.side].do(act.what, act.amount)
 
     def _pass(self, apps: Sequence[Application], duration_ns: int) -> None:
@@ -280,7 +285,9 @@ class Stage:
 
     # -- moves -----------------------------------------------------------------------------------------------
 
-    def _state(self, socket: TcpSocket) -> str:
+    def _state(self, socket: TcpSocket | LwipSocket) -> str:
+        if isinstance(socket, LwipSocket):
+            return "lwIP"
         return "CLOSED" if socket.is_over else getattr(socket.info.state, "name", "LISTEN")
 
     def _offload(self, socket: TcpSocket) -> None:
@@ -306,6 +313,7 @@ class Stage:
             sent=(bytes(apps[0].sent), bytes(apps[1].sent)),
             ended=(apps[0].error, apps[1].error),
             spans=(self.spans[0].used, self.spans[1].used),
+            broken_in=self._broken_in,
             met=self.met,
             initiates=manager.initiates if manager else 0,
             offloaded_bytes=manager.bytes_sent + manager.bytes_received if manager else 0,

@@ -18,6 +18,7 @@ SCALE = max(1, settings().max_examples // 100)
 DRAWN = (Phase.explicit, Phase.reuse, Phase.generate)
 #: Connection state x event met by all runs of this module.
 MATRIX: Counter[tuple[str, str]] = Counter()
+TOLD: Counter[str] = Counter()
 TOTALS = {"offloaded": [0, 0, 0], "moving": [0, 0, 0]}
 
 
@@ -84,7 +85,9 @@ def test_who_breaks_off_and_who_is_told(seed: int) -> None:
     plain = played(script, "software")
     for mode in ("offloaded", "moving"):
         other = played(script, mode)
-        assert other.ended == plain.ended, mode
+        if other.broken_in == plain.broken_in:  # a little earlier or later, and it may have been over
+            assert other.ended == plain.ended, mode
+            TOLD[mode] += 1
         for received, sent in zip(other.received, other.sent[::-1], strict=True):
             assert sent.startswith(received), mode
         note(other, mode)
@@ -103,5 +106,6 @@ def _report() -> Iterator[None]:
         print(f"{state:14}" + "".join(f"{MATRIX[(state, event)]:>10}" for event in events))
     for mode, (initiates, moved, total) in TOTALS.items():
         print(f"{mode}: {initiates} initiates, {moved} of {total} bytes through the card")
+    print(f"who is told was compared in {TOLD['offloaded']} and {TOLD['moving']} runs")
     assert all(runs[0] > 0 for runs in TOTALS.values())
     assert TOTALS["offloaded"][1] >= 0.8 * TOTALS["offloaded"][2]
