@@ -141,6 +141,8 @@ class Outcome:
     #: (connection state, event) pairs that were met.
     met: Counter[tuple[str, str]] = field(default_factory=Counter)
     initiates: int = 0
+    #: Moves while bytes were sent, or at the card to be sent, and not acknowledged.
+    moves_in_flight: int = 0
     offloaded_bytes: int = 0
 
 
@@ -166,6 +168,7 @@ class Stage:
         if script.is_foreign:
             self.network.add_link(self.peer.port)
         self._near: TcpSocket
+        self._moves_in_flight = 0
         self._broken_in: tuple[str, str] | None = None
         self._moves = Random(script.seed ^ 0x0FF10AD)
 
@@ -292,19 +295,21 @@ class Stage:
 
     def _offload(self, socket: TcpSocket) -> None:
         if not socket.is_over and str(self.host.chimney.where(socket)) == "InHost":
-            state = self._state(socket)
+            state, flight = self._state(socket), socket.info.flight
             if self.host.chimney.offload(socket):
                 self.met[(state, "offload")] += 1
+                self._moves_in_flight += flight > 0
 
     def _move_sometimes(self, socket: TcpSocket) -> None:
         if self.mode != "moving" or socket.is_over:
             return
         where = str(self.host.chimney.where(socket))
-        state = self._state(socket)
+        state, queued = self._state(socket), socket.info.send_queued
         if where == "InHost":
             self._offload(socket)
         elif where == "Offloaded" and self.host.chimney.upload(socket):
             self.met[(state, "upload")] += 1
+            self._moves_in_flight += queued > 0
 
     def _outcome(self, apps: Sequence[Application]) -> Outcome:
         manager = self.host.chimney if self.mode != "software" else None
@@ -315,6 +320,7 @@ class Stage:
             spans=(self.spans[0].used, self.spans[1].used),
             broken_in=self._broken_in,
             met=self.met,
+            moves_in_flight=self._moves_in_flight,
             initiates=manager.initiates if manager else 0,
             offloaded_bytes=manager.bytes_sent + manager.bytes_received if manager else 0,
         )

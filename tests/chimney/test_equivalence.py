@@ -19,7 +19,7 @@ DRAWN = (Phase.explicit, Phase.reuse, Phase.generate)
 #: Connection state x event met by all runs of this module.
 MATRIX: Counter[tuple[str, str]] = Counter()
 TOLD: Counter[str] = Counter()
-TOTALS = {"offloaded": [0, 0, 0], "moving": [0, 0, 0]}
+TOTALS = {"offloaded": [0, 0, 0, 0], "moving": [0, 0, 0, 0]}
 
 
 def acts_of(random: Random, *, aborts: bool) -> tuple[Act, ...]:
@@ -63,6 +63,7 @@ def note(outcome: Outcome, mode: str) -> None:
     runs[0] += outcome.initiates
     runs[1] += outcome.offloaded_bytes
     runs[2] += sum(map(len, outcome.received))
+    runs[3] += outcome.moves_in_flight
 
 
 @settings(max_examples=12 * SCALE, phases=DRAWN)
@@ -104,8 +105,9 @@ def _report() -> Iterator[None]:
     print(f"{'':14}" + "".join(f"{event:>10}" for event in events))
     for state in states:
         print(f"{state:14}" + "".join(f"{MATRIX[(state, event)]:>10}" for event in events))
-    for mode, (initiates, moved, total) in TOTALS.items():
-        print(f"{mode}: {initiates} initiates, {moved} of {total} bytes through the card")
+    for mode, (initiates, moved, total, busy) in TOTALS.items():
+        print(f"{mode}: {initiates} initiates, {busy} moves with data in flight, {moved} bytes by the card")
+        print(f"{'':{len(mode)}}  of {total} that were read")
     print(f"who is told was compared in {TOLD['offloaded']} and {TOLD['moving']} runs")
-    assert all(runs[0] > 0 for runs in TOTALS.values())
+    assert all(runs[0] > 0 for runs in TOTALS.values()) and TOTALS["moving"][3] > 0
     assert TOTALS["offloaded"][1] >= 0.8 * TOTALS["offloaded"][2]
