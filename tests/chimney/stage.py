@@ -255,7 +255,7 @@ class Stage:
 
     def _do(self, apps: Sequence[Application], act: Act) -> None:
         if act.what == "storm":
-            bad = replace(self.script.cable, loss=0.3, reorder=0.3)
+            bad = replace(self.script.cable, loss=0.15, reorder=0.3)
             for side in (_HOST, _PEER):
                 self.wire.set_impairments(side, bad if act.amount else self.script.cable)
         else:

@@ -86,7 +86,8 @@ def test_who_breaks_off_and_who_is_told(seed: int) -> None:
     plain = played(script, "software")
     for mode in ("offloaded", "moving"):
         other = played(script, mode)
-        if other.broken_in == plain.broken_in:  # a little earlier or later, and it may have been over
+        # A little earlier or later it may have been over, or, at lwIP, not have been read.
+        if other.broken_in == plain.broken_in and not script.is_foreign:
             assert other.ended == plain.ended, mode
             TOLD[mode] += 1
         for received, sent in zip(other.received, other.sent[::-1], strict=True):

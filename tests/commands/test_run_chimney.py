@@ -60,7 +60,7 @@ def test_the_table_and_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_compare_spares_the_host_what_the_chimney_does(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*SMALL, "--compare", "--json"]) == 0
+    assert main([*SMALL, "--compare", "--rounds", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert list(found) == ["nothing", "RSS", "chimney", "chimney + RSS"]
     plain, offloaded = found["nothing"], found["chimney"]
@@ -78,6 +78,7 @@ def test_compare_spares_the_host_what_the_chimney_does(capsys: pytest.CaptureFix
         (("--loss", "0.6"), "from 0 to 0.5"),
         (("--delay", "x"), "from 0 to 1000"),
         (("--workload", "chat"), "invalid choice"),
+        (("--compare", "--rounds", "0"), "from 1 to 99"),
     ],
 )
 def test_bad_arguments(
@@ -134,3 +135,12 @@ def test_the_kernel_as_the_peer(wall: Wall) -> None:
 def test_a_tap_goes_with_a_peer(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--chimney", "--tap", "tap0"]) == 2
     assert "--tap goes with --peer" in capsys.readouterr().err
+
+
+def test_the_kernel_behind_a_line_that_loses(wall: Wall) -> None:
+    bulk = ("run", "--chimney", "--connections", "2", "--bytes", "1M", "--workload", "storage", "--json")
+    line = ("--loss", "0.01", "--delay", "2")
+    status, out, err = wall.call(*bulk, *line, "--tap", "tap0", "--peer", "10.0.0.2")
+    assert status == 0, err
+    figures = json.loads(out)
+    assert figures["broken"] == [] and figures["initiates"] >= 2

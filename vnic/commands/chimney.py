@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 
 from vnic.commands.kernel import KernelTraffic
-from vnic.commands.meter import size_text
+from vnic.commands.live import Live
+from vnic.commands.plot import check_plot, plot_bars
 from vnic.commands.plug import DEFAULT_ADDRESS
-from vnic.commands.spared import COLUMNS, VARIANTS, compare_rows, policy_of
-from vnic.commands.table import Table, is_rich, print_tables
-from vnic.commands.view import StatusFile
+from vnic.commands.spared import COLUMNS, VARIANTS, compare_rows, per_mib, policy_of, typical_costs
+from vnic.commands.table import Table, print_tables
 from vnic.errors import ArgumentError, VnicError
 from vnic.protocol.chimney_options import ChimneyOptions
 from vnic.protocol.switches import Switches
@@ -23,7 +23,8 @@ from vnic.testbench.traffic import Costs, Traffic, TrafficPlan
 
 WORKLOADS = ("web", "backup", "storage", "stream")
 _CONNECTIONS_MAX = 1024
-_SHOW_EVERY_S = 0.5
+_ROUNDS, _ROUNDS_MAX = 3, 99
+_DELAY_MS = 1.0
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -39,12 +40,23 @@ def declare(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--loss", type=_loss, default=0.0, metavar="P", help="share of frames lost each way, 0 to 0.5 (0)"
     )
-    group.add_argument("--delay", type=_delay, default=1.0, metavar="MS", help="each way, milliseconds (1)")
+    group.add_argument(
+        "--delay", type=_delay, metavar="MS", help=f"each way, milliseconds ({_DELAY_MS:g}; with --tap 0)"
+    )
     group.add_argument("--workload", choices=WORKLOADS, default="storage", help="who sends what (storage)")
     group.add_argument(
         "--compare",
         action="store_true",
         help="the same with nothing, RSS, chimney, both: what the host is spared",
+    )
+    group.add_argument(
+        "--rounds",
+        type=_rounds,
+        metavar="N",
+        help=f"how often --compare does each ({_ROUNDS})",
+    )
+    group.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw --compare as .png or .svg; needs matplotlib"
     )
     group.add_argument(
         "--tap", metavar="NAME", help="the Linux kernel behind this TAP is the peer; with --peer"
@@ -56,8 +68,16 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _CONNECTIONS_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_CONNECTIONS_MAX}")
+    return _whole(text, _CONNECTIONS_MAX)
+
+
+def _rounds(text: str) -> int:
+    return _whole(text, _ROUNDS_MAX)
+
+
+def _whole(text: str, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {most}")
     return int(text)
 
 
@@ -90,58 +110,21 @@ def _between(text: str, most: float) -> float:
 # ---- the run -----------------------------------------------------------------------------------------------
 
 
-class Live:
-    """What a run shows while it lasts: a line now and then, or a table that is drawn anew."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._shown = time.monotonic()
-        self._is_rich = is_rich(sys.stderr)
-        self._is_drawn = False
-        self.status = StatusFile()
-
-    def show(self, traffic: Traffic | KernelTraffic) -> None:
-        """Draw when it is time."""
-        now = time.monotonic()
-        if now - self._shown < _SHOW_EVERY_S:
-            return
-        self._shown = now
-        self.status.write(traffic.rows())
-        if not self._quiet:
-            self._draw(traffic)
-
-    def _draw(self, traffic: Traffic | KernelTraffic) -> None:
-        wheres = [str(row.where) for row in traffic.rows()]
-        counts = ", ".join(f"{wheres.count(name)} {name}" for name in dict.fromkeys(wheres))
-        retransmits = traffic.host.stack.statistics["tcp_retransmits"]
-        processors = traffic.host.bench.processors
-        dpcs = sum(processors[cpu].dpcs for cpu in range(len(processors)))
-        interrupts = sum(processors[cpu].interrupts for cpu in range(len(processors)))
-        line = (
-            f"{size_text(traffic.moved)}; {counts or 'no connections'}; {retransmits} retransmitted; "
-            f"{interrupts} interrupts, {dpcs} DPCs"
-        )
-        start, end = ("\r", "\x1b[K") if self._is_rich else ("", "\n")
-        print(f"{start}{line}", end=end, file=sys.stderr, flush=True)
-        self._is_drawn = self._is_rich
-
-    def close(self) -> None:
-        """No more to show."""
-        self.status.remove()
-        if self._is_drawn:
-            print(end="\r\x1b[K", file=sys.stderr)
-
-
 def execute(options: argparse.Namespace) -> int:
     """0: every stream arrived as it was sent; 1: not."""
     if options.capture or options.out:
         raise ArgumentError("--chimney goes without a capture")
+    if (options.plot or options.rounds) and not options.compare:
+        raise ArgumentError("--plot and --rounds go with --compare")
+    if options.plot:
+        check_plot(options.plot)
+    delay_ms = options.delay if options.delay is not None else 0.0 if options.tap else _DELAY_MS
     plan = TrafficPlan(
         connections=options.connections,
         total_bytes=options.bytes,
         workload=options.workload,
         loss=options.loss,
-        delay_ns=int(options.delay * 1e6),
+        delay_ns=int(delay_ms * 1e6),
         queues=options.queues,
         cpus=options.cpus,
         seed=1 if options.seed is None else options.seed,
@@ -151,7 +134,7 @@ def execute(options: argparse.Namespace) -> int:
         if options.tap:
             return _run_with_kernel(plan, live, options)
         if options.compare:
-            return _compare(plan, live, is_json=options.json)
+            return _compare(plan, live, options)
         return _run(plan, live, is_json=options.json)
     finally:
         live.close()
@@ -169,6 +152,7 @@ def _one(plan: TrafficPlan, switches: Switches, live: Live) -> tuple[Costs, list
 
 
 def _run(plan: TrafficPlan, live: Live, *, is_json: bool) -> int:
+    live.begin(plan.workload)
     costs, broken = _one(plan, Switches(), live)
     if is_json:
         print(json.dumps(asdict(costs) | {"connections": plan.connections, "broken": broken}, indent=2))
@@ -178,9 +162,10 @@ def _run(plan: TrafficPlan, live: Live, *, is_json: bool) -> int:
 
 
 def _run_with_kernel(plan: TrafficPlan, live: Live, options: argparse.Namespace) -> int:
-    if not options.peer or options.compare or options.loss:
-        raise ArgumentError("--tap goes with --peer, and without --compare and --loss")
+    if not options.peer or options.compare:
+        raise ArgumentError("--tap goes with --peer, and without --compare")
     address = address_on_link(options.address)
+    live.begin(f"{plan.workload}, {options.tap}")
     started = time.monotonic()
     with KernelTraffic(
         plan, ChimneyOptions(), options.tap, address, str(address_of(options.peer))
@@ -233,18 +218,30 @@ def _verdict(plan: TrafficPlan, broken: list[int]) -> str:
     return f"the hashes of all {2 * plan.connections} streams are right"
 
 
-def _compare(plan: TrafficPlan, live: Live, *, is_json: bool) -> int:
-    results: dict[str, Costs] = {}
-    broken: list[int] = []
-    for name, switches in VARIANTS.items():
-        results[name], wrong = _one(plan, switches, live)
-        broken += wrong
-    if is_json:
+def _compare(plan: TrafficPlan, live: Live, options: argparse.Namespace) -> int:
+    results, broken = _measure(plan, live, options.rounds or _ROUNDS)
+    title = f"{plan.workload}: what a MiB costs the host"
+    if options.json:
         print(json.dumps({name: asdict(costs) for name, costs in results.items()}, indent=2))
     else:
-        title = f"{plan.workload}: what a MiB costs the host"
+        live.close()
         print_tables([Table(title, ("per MiB", *results), compare_rows(results))])
         print()
         print(COLUMNS)
         print(_verdict(plan, broken))
+    if options.plot:
+        plot_bars(options.plot, title, list(results), per_mib(results))
     return 1 if broken else 0
+
+
+def _measure(plan: TrafficPlan, live: Live, rounds: int) -> tuple[dict[str, Costs], list[int]]:
+    """Variant after variant, round after round, so that what disturbs times disturbs all of them."""
+    found: dict[str, list[Costs]] = {name: [] for name in VARIANTS}
+    broken: set[int] = set()
+    for number in range(rounds):
+        for name, switches in VARIANTS.items():
+            live.begin(f"{plan.workload}, {name} ({number + 1} of {rounds})")
+            costs, wrong = _one(plan, switches, live)
+            found[name].append(costs)
+            broken.update(wrong)
+    return {name: typical_costs(each) for name, each in found.items()}, sorted(broken)

@@ -9,6 +9,8 @@ from typing import Any
 
 from vnic.commands.plug import Cable, Plug
 from vnic.errors import ArgumentError, VnicError
+from vnic.link.impairments import Impairments
+from vnic.link.wire import Wire
 from vnic.protocol.chimney_options import ChimneyOptions
 from vnic.protocol.chimney_tally import Row
 from vnic.stack.address import AddressOnLink
@@ -53,12 +55,26 @@ class KernelSocket:
         self._socket.close()
 
 
-class OffloadingPlug(Plug):
-    """A plug whose host has a chimney."""
+class Outlet:
+    """The far end of a wire whose near end is a card: frames go on to the cable."""
 
-    def __init__(self, options: argparse.Namespace, chimney: ChimneyOptions, connections: int) -> None:
+    def __init__(self, cable: Cable) -> None:
+        self._cable = cable
+
+    def deliver(self, frame: bytes, now_ns: int) -> None:
+        """A frame has come through the wire."""
+        self._cable.transmit(frame, now_ns)
+
+
+class OffloadingPlug(Plug):
+    """A plug whose host has a chimney; a wire that delays and loses is before the TAP when asked for."""
+
+    def __init__(self, options: argparse.Namespace, chimney: ChimneyOptions, plan: TrafficPlan) -> None:
         self._chimney = chimney
-        self._connections = connections
+        self._connections = max(plan.connections, 16)
+        line = Impairments(delay_ns=plan.delay_ns, loss=plan.loss)
+        is_perfect = line == Impairments()
+        self._wire = None if is_perfect else Wire(forth=line, back=line, seed=plan.seed)
         super().__init__(options)
 
     def _make_host(self, options: argparse.Namespace, cable: Cable, mac: bytes, mtu: int) -> Host:
@@ -71,7 +87,16 @@ class OffloadingPlug(Plug):
         }
         stack = {"address_probes": 0, "buffer_bytes": 64 << 20}
         addresses = map(str, self.addresses)
-        return Host(*addresses, link=cable, stack=stack, bench=bench, chimney=self._chimney)
+        link = self._wire.end(0) if self._wire is not None else cable
+        made = Host(*addresses, link=link, stack=stack, bench=bench, chimney=self._chimney)
+        if self._wire is not None:
+            self._wire.attach(0, made.bench.device)
+            self._wire.attach(1, Outlet(cable))
+            made.world.add_link(self._wire)
+        return made
+
+    def _way_in(self) -> Callable[[bytes, int], None]:
+        return super()._way_in() if self._wire is None else self._wire.end(1).transmit
 
 
 class KernelTraffic:
@@ -87,7 +112,7 @@ class KernelTraffic:
         self.plan = plan
         self.dialogues: list[Dialogue] = []
         self._peer = peer
-        self._plug = OffloadingPlug(asked, options, max(plan.connections, 16))
+        self._plug = OffloadingPlug(asked, options, plan)
 
     @property
     def host(self) -> Host:

@@ -138,8 +138,7 @@ class Plug:
         writer = self._open_capture(options.pcap)
         cable = Cable(self.tap, writer, options.pcap)
         self.host = self._open.enter_context(self._make_host(options, cable, mac, mtu))
-        device = self.host.bench.device
-        cable.deliver_to_card = device.deliver
+        cable.deliver_to_card = self._way_in()
         self.pump = self._open.enter_context(Pump(self.host.world))
         self.pump.attach(self.tap, lambda now_ns: self.tap.pump(cable, now_ns, _FRAMES_A_TICK))
 
@@ -156,6 +155,10 @@ class Plug:
         except OSError as error:
             raise PlugError(f"{path}: {error.strerror}") from None
         return self._open.enter_context(writer)
+
+    def _way_in(self) -> Callable[[bytes, int], None]:
+        """Where frames of the TAP go."""
+        return self.host.bench.device.deliver
 
     def _make_host(self, options: argparse.Namespace, cable: Cable, mac: bytes, mtu: int) -> Host:
         keywords = dict(FAST["keywords"]) | {"*JumboPacket": max(mtu + _ETHERNET, 1514)}

@@ -92,6 +92,7 @@ class Chimney(ChimneyView):
         self._is_running = False
         #: News were heard that run() has not acted on.
         self._is_due = False
+        self._may_have_news = False
 
     # -- by request ------------------------------------------------------------------------------------------
 
@@ -117,6 +118,7 @@ class Chimney(ChimneyView):
         path = target.table.path(route)
         made = Connection(self._means, handle, ends, target, path)
         self._connections[handle] = made
+        self._may_have_news = True
         target.want(made)
         return True
 
@@ -240,6 +242,8 @@ class Chimney(ChimneyView):
         if target is None:
             return
         target.is_paused = status != NDIS_STATUS.OFFLOAD_RESUME
+        if not target.is_paused:
+            target.reclaim()  # what was behind the adapter may be going away
         if status == NDIS_STATUS.UPLOAD_ALL:
             self._empty(target, Cause.UPLOAD_ALL)
 
@@ -273,8 +277,11 @@ class Chimney(ChimneyView):
             self._is_running = False
 
     def _hear(self) -> int:
-        """What users did to connections that are away."""
+        """What users did to connections that are away; nobody asks while all are in the host."""
+        if not self._may_have_news:
+            return 0
         news = self._offload.news()
+        self._may_have_news = bool(news or self._connections or self._means.loans.is_any)
         for handle, events in news:
             connection = self._connections.get(handle)
             if connection is None:

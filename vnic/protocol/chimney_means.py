@@ -28,6 +28,11 @@ class Loans:
         self._cookies = itertools.count(1)
         self._lenders: dict[int, Callable[[int], None]] = {}
 
+    @property
+    def is_any(self) -> bool:
+        """Whether the stack has some."""
+        return bool(self._lenders)
+
     def lend(self, on_return: Callable[[int], None]) -> int:
         """A cookie, which on_return() is called with."""
         cookie = next(self._cookies)

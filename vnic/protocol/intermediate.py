@@ -33,12 +33,13 @@ from vnic.ndis.oid_request import OidRequest, query
 from vnic.ndis.oob import Slot
 from vnic.ndis.protocol import BindingHandle, BindParameters, NetEvent, Protocol
 from vnic.ndis.status import NDIS_STATUS
-from vnic.ndis.structures import PauseParameters, RestartParameters, StatusIndication
+from vnic.ndis.structures import LinkState, PauseParameters, RestartParameters, StatusIndication
 from vnic.protocol.intermediate_chimney import ChimneyDown, ChimneyUp, Conversion
 
 _SUCCESS = NDIS_STATUS.SUCCESS
 _OFFLOAD_STATUSES = (NDIS_STATUS.OFFLOAD_PAUSE, NDIS_STATUS.UPLOAD_ALL, NDIS_STATUS.OFFLOAD_RESUME)
-_OWN_OIDS = (OID.PNP_SET_POWER, OID.PNP_QUERY_POWER)
+#: Power of the virtual adapter itself.
+OWN_OIDS = (OID.PNP_SET_POWER, OID.PNP_QUERY_POWER)
 _LIST_BYTES = 4096
 
 
@@ -128,7 +129,7 @@ class IntermediateDriver(Miniport, Protocol):
             return
         clones = []
         for nbl in walk(chain):
-            clones.append(_clone(nbl, self._virtual))
+            clones.append(clone(nbl, self._virtual))
             clones[-1].miniport_reserved = nbl
         self.received += len(clones)
         self._virtual.m_indicate_receive_net_buffer_lists(link(clones), port, len(clones), int(flags))
@@ -162,7 +163,7 @@ class IntermediateDriver(Miniport, Protocol):
     def oid_request_complete(self, binding: BindingHandle, request: OidRequest, status: NDIS_STATUS) -> None:
         """ProtocolOidRequestComplete: the answer to the request from above."""
         original = self._requests.pop(id(request))
-        _answer(original, request)
+        answer(original, request)
         if self._virtual is not None:
             self._virtual.m_oid_request_complete(original, status)
 
@@ -180,7 +181,7 @@ class IntermediateDriver(Miniport, Protocol):
         if lower is None or self._binding is None:
             return NDIS_STATUS.ADAPTER_NOT_READY
         handle.m_set_miniport_attributes(RegistrationAttributes(self, AttributeFlag.NDIS_WDM))
-        handle.m_set_miniport_attributes(_general(lower, self._supported_oids()))
+        handle.m_set_miniport_attributes(general(lower, lower.link_state, self._supported_oids()))
         offload = lower.offload_config
         if offload is not None:
             connections = lower.connection_offload_config if self.has_chimney else None
@@ -249,7 +250,7 @@ class IntermediateDriver(Miniport, Protocol):
             return
         clones = []
         for nbl in nbls:
-            clones.append(_clone(nbl, self._binding))
+            clones.append(clone(nbl, self._binding))
             clones[-1].protocol_reserved = nbl
         self.sent += len(clones)
         self._sending += len(clones)
@@ -274,7 +275,7 @@ class IntermediateDriver(Miniport, Protocol):
 
     def oid_request(self, request: OidRequest) -> NDIS_STATUS:
         """MiniportOidRequest: asked below; power is the driver's own affair."""
-        if request.oid in _OWN_OIDS:
+        if request.oid in OWN_OIDS:
             request.bytes_read = request.buffer_length
             return _SUCCESS
         if request.oid == OID.TCP_TASK_OFFLOAD and not self.has_chimney:
@@ -284,14 +285,14 @@ class IntermediateDriver(Miniport, Protocol):
         status = self.binding.oid_request(below)
         if status != NDIS_STATUS.PENDING:
             del self._requests[id(below)]
-            _answer(request, below)
+            answer(request, below)
         return status
 
     def cancel_oid_request(self, request_id: int) -> None:
         """MiniportCancelOidRequest: the adapter below answers soon."""
 
 
-def _clone(nbl: NetBufferList, source: object) -> NetBufferList:
+def clone(nbl: NetBufferList, source: object) -> NetBufferList:
     """NdisAllocateCloneNetBufferList: the same memory, and the same out-of-band information."""
     buffers = [NetBuffer(each.mdl_chain, each.data_offset, each.data_length) for each in nbl.net_buffers()]
     for buffer, following in itertools.pairwise(buffers):
@@ -303,14 +304,15 @@ def _clone(nbl: NetBufferList, source: object) -> NetBufferList:
     return made
 
 
-def _answer(original: OidRequest, below: OidRequest) -> None:
+def answer(original: OidRequest, below: OidRequest) -> None:
+    """What the adapter below said, for whoever asked above."""
     original.buffer[: len(below.buffer)] = below.buffer
     original.bytes_written, original.bytes_read = below.bytes_written, below.bytes_read
     original.bytes_needed = below.bytes_needed
 
 
-def _general(lower: BindParameters, oids: tuple[int, ...]) -> GeneralAttributes:
-    link_state = lower.link_state
+def general(lower: BindParameters, link_state: LinkState, oids: tuple[int, ...]) -> GeneralAttributes:
+    """The attributes of a virtual adapter over one, or several, with these parameters and this link."""
     return GeneralAttributes(
         lower.current_mac_address,
         lower.current_mac_address,

@@ -38,13 +38,17 @@ class Edges(Protocol):
 
 
 class Passed(NDIS_OFFLOAD_HANDLE):
-    """The driver's own handle of an object below; `above` is NDIS's handle of it at the virtual miniport."""
+    """The driver's own handle of an object below; `above` is NDIS's handle of it at the virtual miniport.
 
-    __slots__ = ("above",)
+    `calls` are those of the binding that it was offloaded through.
+    """
+
+    __slots__ = ("above", "calls")
 
     def __init__(self, above: object) -> None:
         super().__init__()
         self.above = above
+        self.calls: ClientCalls | None = None
 
 
 class Conversion:

@@ -59,7 +59,7 @@ class Outgoing:
         self.frames.append(frame)
 
 
-class _Timestamped:
+class Timestamped:
     """Frames leave at the world's time: a device hears of a new time only when it is next looked at."""
 
     def __init__(self, world: World, sink: FrameSink) -> None:
@@ -121,7 +121,7 @@ class Bench:
         self.device = Device(DeviceConfig(**parameters))
         self.device.advance(self.clock.now_ns)
         self.outgoing = Outgoing()
-        self.device.connect_link(_Timestamped(self.world, link or self.outgoing))
+        self.device.connect_link(Timestamped(self.world, link or self.outgoing))
         self.device.set_link(link_mbps)
         self.controller = InterruptController(self._deliver)
         self.system = System(

@@ -51,9 +51,10 @@ class Costs:
     indicated: int = 0
     #: Received and sent by the host's own TCP.
     segments: int = 0
-    #: Bytes of payload that the processor copied: frames in and out, the user's calls, bounces.
+    #: Bytes that the processor copied: frames in and out of the stack, the user's calls, bounces.
     touched: int = 0
     retransmits: int = 0
+    #: In C, by the clock on the wall.
     stack_ns: int = 0
     #: Of the thread: the simulation of everything, the interpreter included.
     total_ns: int = 0
@@ -169,7 +170,6 @@ class Traffic:
         statistics, binding = host.stack.statistics, host.protocol.bindings[0].statistics
         processors = [host.bench.processors[cpu] for cpu in range(len(host.bench.processors))]
         offloaded = chimney.bytes_sent + chimney.bytes_received
-        in_host = self.moved - min(offloaded, self.moved)
         return Costs(
             moved=self.moved,
             register_accesses=self._accesses,
@@ -177,8 +177,7 @@ class Traffic:
             dpcs=sum(each.dpcs for each in processors),
             indicated=binding.received + chimney.indications,
             segments=statistics["tcp_segments_in"] + statistics["tcp_segments_out"],
-            # The user's copy of every byte; a second one, between frame and queue, where the stack is TCP.
-            touched=self.moved + in_host + chimney.bounced,
+            touched=self.moved + statistics["bytes_in"] + statistics["bytes_out"] + chimney.bounced,
             retransmits=statistics["tcp_retransmits"],
             stack_ns=watch.nanoseconds,
             total_ns=total_ns,
