@@ -137,6 +137,9 @@ static void chimney_forget_lists(struct chimney *m)
     m->output_first = m->output_last = 0;
     m->train = (struct chm_train){0};
     m->push_first = m->push_last = 0;
+    m->look_at = 0;
+    m->look_ns = 0;
+    m->look_is_on = m->look_found = false;
     m->query_first = m->query_last = 0;
     m->moving_first = m->moving_last = 0;
     m->held_first = m->held_last = 0;
@@ -216,6 +219,13 @@ static bool chimney_set_engine(struct vnic *card, uint32_t per_second)
     return p.max_retransmissions != 0 && tcp_engine_set_parameters(engine, &p);
 }
 
+static bool chimney_has_bounds(const struct chm_parameters *p)
+{
+    return chimney_is_rate(p->ticks_per_second) && p->congestion <= CHM_CONGESTION_CUBIC
+           && p->out_of_order_rate <= 100 && p->drop_rate <= 100 && p->small_io <= CHM_SMALL_IO_MAX
+           && p->fragments <= UINT16_MAX;
+}
+
 /* [CHM-1] */
 static bool chimney_latch(struct vnic *card)
 {
@@ -225,9 +235,14 @@ static bool chimney_latch(struct vnic *card)
         .push_ticks = card_reg(card, REG_CHM_PUSH_TICKS),
         .nce_stale_ticks = card_reg(card, REG_CHM_NCE_STALE_TICKS),
         .congestion = card_reg(card, REG_CHM_CONGESTION) & CHM_CONGESTION_VALUE_MASK,
+        .out_of_order_rate = card_reg(card, REG_CHM_OUT_OF_ORDER_RATE),
+        .drop_rate = card_reg(card, REG_CHM_DROP_RATE),
+        .small_io = card_reg(card, REG_CHM_SMALL_IO),
+        .unposted_bytes = card_reg(card, REG_CHM_UNPOSTED_BYTES),
+        .idle_ticks = card_reg(card, REG_CHM_IDLE_TICKS),
+        .fragments = card_reg(card, REG_CHM_FRAGMENTS),
     };
-    return chimney_is_rate(p->ticks_per_second) && p->congestion <= CHM_CONGESTION_CUBIC
-           && chimney_set_engine(card, p->ticks_per_second);
+    return chimney_has_bounds(p) && chimney_set_engine(card, p->ticks_per_second);
 }
 
 static void chimney_switch_on(struct vnic *card)
@@ -268,6 +283,7 @@ uint64_t chimney_deadline(const struct vnic *card)
         return UINT64_MAX;
     }
     uint64_t deadline = bits_min64(tcp_deadline(m->engine), chimney_push_deadline(card));
+    deadline = bits_min64(deadline, chimney_look_deadline(card));
     return deadline > card->pci.now_ns ? deadline : UINT64_MAX;
 }
 
@@ -304,5 +320,5 @@ uint64_t chimney_idle_steps(const struct vnic *card)
     uint64_t entries = chimney_ring_entries(card) + m->live_connections + m->live_neighbours
                        + m->work_pool.used + m->blocks.pool.used + card->rx_buffer.count
                        + card->tx_buffer.size / PACKET_SLOT;
-    return STEPS_OF_ENTRY * entries + chimney_admin_idle_steps(card);
+    return STEPS_OF_ENTRY * entries + chimney_look_idle_steps(m) + chimney_admin_idle_steps(card);
 }

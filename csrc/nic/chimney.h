@@ -20,6 +20,9 @@
 /* The number of a counter: its register's distance from the first. */
 #define CHM_STAT(name) ((REG_CHM_##name - REG_CHM_TCP4_IN_SEGMENTS) / 8u)
 #define CHM_STATS (CHM_STAT(FENCES) + 1u)
+#define CHM_SMALL_IO_MAX (1u << 24)
+#define CHM_HABIT_SEGMENTS 256u /* received, or sent: a window */
+#define CHM_HABIT_REQUESTS 64u
 #define CHM_SEGMENT_MAX 65535u /* bytes of a forwarded segment */
 
 /* ---- objects ---- */
@@ -41,7 +44,18 @@ enum chm_flag {
     CHM_IN_REPORT = 1 << 11,  /* in a report list */
     CHM_STARVED = 1 << 12,    /* in a list of those that wait for pool buffers */
     CHM_HOLDS_RANGES = 1 << 13, /* in the list of those that hold data out of order */
-    CHM_ESTABLISHED = 1 << 14  /* counted in TCPx_ESTABLISHED */
+    CHM_ESTABLISHED = 1 << 14, /* counted in TCPx_ESTABLISHED */
+    CHM_ACTIVE = 1 << 15       /* data went or came since the last look [CHM-69] */
+};
+
+/* What tells whether the card is the better place for a connection; counts of the windows that are open. */
+struct chm_habit {
+    uint8_t in, in_ahead;   /* segments with data received, and those ahead of RcvNxt */
+    uint8_t out, out_again; /* segments with data sent, and those sent again */
+    uint16_t requests;      /* sends and receives */
+    uint16_t fragments;     /* first fragments */
+    uint32_t request_bytes; /* of the requests, each at most CHM_SMALL_IO_MAX */
+    uint32_t unposted;      /* bytes given to the pool since the last receive was taken */
 };
 
 /* A TCP connection, beside the engine's; the same index. Idle ones cost this, 256 bytes and their lookup entry. */
@@ -82,6 +96,7 @@ struct chm_connection {
     uint32_t report_next, report_prev; /* lists of reports: ready, starved or moving */
     uint32_t held_next, held_prev; /* list of those that hold data out of order */
     uint32_t backlog; /* last SEND_BACKLOG raised */
+    struct chm_habit habit;
 };
 _Static_assert(sizeof(struct chm_connection) <= 192,
                "an idle connection fits 512 bytes with engine and lookup");
@@ -201,6 +216,8 @@ struct chm_train {
 /* Parameters as latched by CHM_CTRL.ENABLE. */
 struct chm_parameters {
     uint32_t ticks_per_second, push_ticks, nce_stale_ticks, congestion;
+    /* from which on an optional reason is raised; 0: never */
+    uint32_t out_of_order_rate, drop_rate, small_io, unposted_bytes, idle_ticks, fragments;
 };
 
 /* ---- lookup: see chimney_lookup.h ---- */
@@ -226,6 +243,10 @@ struct chimney {
     struct chm_train train;
     uint8_t submit_turn; /* submission ring whose turn it is */
     uint32_t push_first, push_last; /* push timers */
+    uint32_t look_at; /* the place at which the look for idle connections goes on; 0: none is under way */
+    uint64_t look_ns; /* the next one begins, if looks go on */
+    bool look_is_on; /* looks go on: there may be a connection to be asked for */
+    bool look_found; /* the one under way found such a connection */
     uint32_t query_first, query_last; /* neighbours with a query to be reported */
     uint32_t fences; /* bit q: a CHM_FENCE is to be written there before anything else of the chimney */
     uint32_t moving_first, moving_last; /* connections that are to go to the lists of the new table */
@@ -414,6 +435,21 @@ void chimney_stop_pool(struct vnic *card, unsigned pair, uint8_t error);
 bool chimney_push_is_due(const struct vnic *card);
 void chimney_push_expire(struct vnic *card); /* one connection */
 uint64_t chimney_push_deadline(const struct vnic *card);
+
+/* -- chimney_habit.c: optional reasons, judged by what a connection does [CHM-64] -- */
+/* Its state lets the card ask for it although it need not: open both ways. */
+bool chimney_may_ask(const struct chimney *m, uint32_t index);
+void chimney_habit_received(struct vnic *card, uint32_t index, bool is_ahead); /* a segment with new data */
+void chimney_habit_sent(struct vnic *card, uint32_t index, bool is_again); /* a segment with data */
+void chimney_habit_request(struct vnic *card, uint32_t index, uint32_t len); /* a send, or a receive */
+void chimney_habit_posted(struct chimney *m, uint32_t index); /* a receive was taken */
+void chimney_habit_unposted(struct vnic *card, uint32_t index, uint32_t len); /* data went to the pool */
+void chimney_habit_fragment(struct vnic *card, uint32_t index); /* a first fragment */
+void chimney_look_begin(struct vnic *card); /* a connection was taken: looks go on */
+uint64_t chimney_look_deadline(const struct vnic *card);
+bool chimney_look_is_due(const struct vnic *card);
+void chimney_look(struct vnic *card); /* at some connections */
+uint64_t chimney_look_idle_steps(const struct chimney *m);
 
 /* -- chimney_report.c, chimney_event.c: entries on completion rings, and fences -- */
 void chimney_report(struct vnic *card, uint32_t index, uint32_t pending); /* enum chm_pending */

@@ -11,12 +11,18 @@
 
 /* ---- asking to be uploaded ---- */
 
-/* [CHM-62] Nothing more is asked for after a mandatory reason. One that cannot wait takes the place of one that can. */
+static bool retrieve_is_mandatory(uint32_t reason)
+{
+    return (RETRIEVE_MANDATORY >> reason & 1u) != 0;
+}
+
+/* [CHM-62] Nothing more is asked for after a mandatory reason. One that cannot wait takes the place of one that can; of
+ * two that can the second comes when it arises again. */
 void report_retrieve(struct vnic *card, uint32_t index, enum chm_reason reason)
 {
     struct chm_connection *c = chimney_connection(card->chimney, index);
-    if (chimney_has(c, CHM_ENDING | CHM_ABORTED)
-        || (c->retrieved & (RETRIEVE_MANDATORY | 1u << reason)) != 0) {
+    if (chimney_has(c, CHM_ENDING | CHM_ABORTED) || (c->retrieved & (RETRIEVE_MANDATORY | 1u << reason)) != 0
+        || (!retrieve_is_mandatory(reason) && (c->pending & CHM_PENDING_RETRIEVE) != 0)) {
         return;
     }
     c->retrieved |= (uint16_t)(1u << reason);
@@ -28,7 +34,7 @@ void chimney_retrieve(struct vnic *card, uint32_t index, enum chm_reason reason)
 {
     struct chimney *m = card->chimney;
     report_retrieve(card, index, reason);
-    if (RETRIEVE_MANDATORY >> reason & 1u) {
+    if (retrieve_is_mandatory(reason)) {
         chimney_connection(m, index)->flags |= CHM_STOPPED;
         push_stop(m, index);
     }
@@ -143,9 +149,20 @@ static void event_backlog(struct vnic *card, unsigned pair, uint32_t index)
 
 /* ---- a connection's turn ---- */
 
-/* Of one that is being terminated the image says the rest; of one that was reset ABORT does. */
-static void event_forget_void(struct chm_connection *c)
+/* [CHM-64] What need not be asked is not when one side has closed meanwhile. */
+static bool event_is_void(const struct chimney *m, uint32_t index, uint32_t pending)
 {
+    return (pending & CHM_PENDING_RETRIEVE) != 0
+           && !retrieve_is_mandatory(pending >> CHM_PENDING_REASON_SHIFT) && !chimney_may_ask(m, index);
+}
+
+/* Of one that is being terminated the image says the rest; of one that was reset ABORT does. */
+static void event_forget_void(const struct chimney *m, uint32_t index)
+{
+    struct chm_connection *c = chimney_connection(m, index);
+    if (event_is_void(m, index, c->pending)) {
+        c->pending &= (1u << CHM_PENDING_REASON_SHIFT) - 1 - CHM_PENDING_RETRIEVE;
+    }
     if (chimney_has(c, CHM_ENDING | CHM_ABORTED)) {
         c->pending &= CHM_PENDING_SEND | CHM_PENDING_RECEIVE | CHM_PENDING_DISCONNECT | CHM_PENDING_ABORT;
     }
@@ -191,7 +208,7 @@ static bool event_of_connection(struct vnic *card, unsigned pair, uint32_t index
 {
     struct chm_connection *c = chimney_connection(card->chimney, index);
     bool is_starved = false;
-    event_forget_void(c);
+    event_forget_void(card->chimney, index);
     if (c->pending & CHM_PENDING_SEND) {
         *bytes += COMPLETION_BYTES;
         event_sends(card, pair, index);

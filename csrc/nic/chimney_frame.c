@@ -191,8 +191,9 @@ static uint32_t frame_padded(const struct vnic *card, uint32_t len)
     return card_is_set(card, REG_MAC_TX_CTRL, MAC_TX_CTRL_PAD_MASK) ? bits_max32(len, TX_PAD_TO) : len;
 }
 
-static void frame_count(struct chimney *m, const struct frame_run *run, uint32_t len)
+static void frame_count(struct vnic *card, const struct frame_run *run, uint32_t len)
 {
+    struct chimney *m = card->chimney;
     const struct tcp_connection *t = &m->tcp[run->index];
     unsigned segments =
         run->is_again ? FRAME_STAT(t, TCP, RETRANSMITTED_SEGMENTS) : FRAME_STAT(t, TCP, OUT_SEGMENTS);
@@ -200,6 +201,9 @@ static void frame_count(struct chimney *m, const struct frame_run *run, uint32_t
     m->stat[FRAME_STAT(t, TCP, OUT_RESETS)] += (run->header[run->l4 + TCP_CONTROL_AT] & TCP_RST) != 0;
     m->stat[FRAME_STAT(t, IP, OUT_OCTETS)] += run->payload - run->l3 + len;
     m->stat[CHM_STAT(SENT_BYTES)] += len;
+    if (len != 0) {
+        chimney_habit_sent(card, run->index, run->is_again);
+    }
 }
 
 /* ---- leaving ---- */
@@ -237,7 +241,7 @@ static bool frame_send_straight(struct vnic *card, const struct frame_run *run, 
     frame_put_headers(m, run, p, out);
     memset(out + bytes, 0, len - bytes);
     emit_count(card, out, len);
-    frame_count(m, run, p->read.len);
+    frame_count(card, run, p->read.len);
     return true;
 }
 
@@ -255,7 +259,7 @@ static bool frame_send_staged(struct vnic *card, const struct frame_run *run, st
     memset(out + bytes, 0, len - bytes);
     if (emit_has_room(card, len)
         && emit_frame(card, chimney_connection(m, run->index)->queue, out, len) == TX_STATUS_OK) {
-        frame_count(m, run, p->read.len);
+        frame_count(card, run, p->read.len);
     } else {
         m->stat[FRAME_STAT(&m->tcp[run->index], IP, OUT_DISCARDS)]++;
     }

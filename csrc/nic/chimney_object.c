@@ -177,11 +177,12 @@ void chimney_enliven(struct vnic *card, uint32_t connection, uint32_t path)
     struct chimney *m = card->chimney;
     uint16_t generation = chimney_next_generation(m, CHM_OBJECT_TCP, connection);
     m->connections[connection] =
-        (struct chm_connection){.generation = generation, .flags = CHM_LIVE | CHM_LISTED};
+        (struct chm_connection){.generation = generation, .flags = CHM_LIVE | CHM_LISTED | CHM_ACTIVE};
     chimney_hang_connection(m, connection, path);
     chimney_lookup_insert(m, connection);
     m->live_connections++;
     chimney_count_state(card, connection, TCP_REASON_NONE);
+    chimney_look_begin(card);
 }
 
 void chimney_unlist(struct chimney *m, uint32_t connection)

@@ -103,7 +103,7 @@ static bool output_has_expired(const struct vnic *card)
 
 static bool output_has_timer(const struct vnic *card)
 {
-    return output_has_expired(card) || chimney_push_is_due(card);
+    return output_has_expired(card) || chimney_push_is_due(card) || chimney_look_is_due(card);
 }
 
 static bool output_can_send(const struct vnic *card)
@@ -270,6 +270,8 @@ uint64_t chimney_output_step(struct vnic *card)
         output_expire(card);
     } else if (chimney_push_is_due(card)) {
         chimney_push_expire(card);
+    } else if (chimney_look_is_due(card)) {
+        chimney_look(card);
     } else {
         output_send(card, 1, &bytes);
     }

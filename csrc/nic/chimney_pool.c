@@ -158,6 +158,7 @@ static bool pool_report(struct vnic *card, unsigned pair, uint32_t index, uint32
     c->deliver_seq = end;
     c->flags &= (uint16_t)~(is_pushed ? CHM_PUSHED : 0);
     m->stat[CHM_STAT(POOL_BYTES)] += len;
+    chimney_habit_unposted(card, index, len);
     return true;
 }
 

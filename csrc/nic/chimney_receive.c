@@ -11,6 +11,7 @@
 #include "wire/verify.h"
 
 #define RECEIVE_VLAN_ID 0xFFFu
+#define RECEIVE_PORTS 4u /* bytes of the ports */
 #define RECEIVE_OTHERS (TCP_FIN | TCP_SYN | TCP_RST | TCP_URG)
 
 /* ---- whose it is ---- */
@@ -65,6 +66,32 @@ static bool receive_is_to_us(const struct vnic *card, const struct chm_neighbour
     return (le32_load(frame) | (uint64_t)le16_load(frame + 4) << 32) == (own & 0xFFFFFFFFFFFFu);
 }
 
+/* Its ports are in it, and nothing of it is strange but that it is a fragment. */
+static bool receive_is_first_fragment(const struct wire_frame *f, const uint8_t *frame)
+{
+    uint32_t strange =
+        f->flags & ~(uint32_t)(WIRE_VLAN | WIRE_FRAGMENT | WIRE_FIRST_FRAGMENT | WIRE_IP_OPTIONS);
+    bool has_known_tag = (f->flags & WIRE_VLAN) == 0 || be16_load(frame + 12) == WIRE_ETHERTYPE_VLAN;
+    return strange == 0 && has_known_tag && f->proto == WIRE_PROTO_TCP && f->l4_len >= RECEIVE_PORTS
+           && verify_ipv4_header(f, frame) != VERIFY_BAD;
+}
+
+/* [CHM-51] The host reassembles the datagram; whose it is says its first fragment. */
+static void receive_note_fragment(struct vnic *card, const uint8_t *frame, const struct rx_class *c)
+{
+    const struct chimney *m = card->chimney;
+    struct chm_tuple tuple;
+    uint32_t index = 0;
+    if (m->parameters.fragments == 0 || !receive_is_first_fragment(&c->frame, frame)) {
+        return;
+    }
+    chimney_tuple_of(&c->frame, frame, &tuple);
+    if (chimney_lookup(m, &tuple, receive_vlan(c), &index) == CHM_MATCH_FOUND
+        && receive_is_to_us(card, chimney_neighbour_of(m, chimney_connection(m, index)), frame)) {
+        chimney_habit_fragment(card, index);
+    }
+}
+
 /* Segments that mean nothing to a connection that is over are the host's. */
 static bool receive_is_over(const struct tcp_connection *t, const uint8_t *tcp)
 {
@@ -113,6 +140,7 @@ static void receive_take(struct vnic *card, uint32_t index, struct tcp_segment *
     struct tcp_connection *t = &m->tcp[index];
     struct apply_payload payload = {bytes, PLACE_EARLY_NOT};
     struct tcp_result result;
+    uint32_t rcv_nxt = t->rcv_nxt;
     if (receive_is_predicted(t, s)) {
         payload.early = place_try(card, index, bytes, s->len);
     }
@@ -122,6 +150,9 @@ static void receive_take(struct vnic *card, uint32_t index, struct tcp_segment *
     }
     tcp_input(m->engine, t, card->pci.now_ns, s, &result);
     apply_result(card, index, &result, &payload);
+    if (result.events & TCP_EVENT_DATA) {
+        chimney_habit_received(card, index, result.seq != rcv_nxt);
+    }
 }
 
 /* [CHM-41] A connection that is stopped takes nothing, and acknowledges nothing. */
@@ -178,6 +209,10 @@ bool chimney_receive_guessed(struct vnic *card, const uint8_t *frame, const stru
 {
     struct chimney *m = card->chimney;
     uint32_t index = guess;
+    if (c->frame.flags & WIRE_FIRST_FRAGMENT) {
+        receive_note_fragment(card, frame, c);
+        return false;
+    }
     enum chm_match match = chimney_match(card, frame, c, &index);
     if (match == CHM_MATCH_NONE || verify_ipv4_header(&c->frame, frame) == VERIFY_BAD) {
         return false;

@@ -211,7 +211,10 @@ static void request_post(struct vnic *card, unsigned pair, uint32_t index, const
     if (status != CHM_STATUS_OK) {
         request_drop_pieces(m, s);
         request_refuse(card, pair, w, status);
+        return;
     }
+    chimney_habit_posted(m, index);
+    chimney_habit_request(card, index, s->bytes);
 }
 
 /* A request is complete and sound. */
@@ -223,6 +226,7 @@ static void request_carry_out(struct vnic *card, unsigned pair, const uint64_t w
         request_abort(card, pair, index);
     } else if (request_sends(w)) {
         chimney_send_append(card, index, s->pieces, s->pieces_last, s->bytes);
+        chimney_habit_request(card, index, s->bytes);
     } else if (request_is(w, CHM_SUBMISSION_OP_FORWARD)) {
         request_forward(card, pair, index, w, bytes);
     } else {

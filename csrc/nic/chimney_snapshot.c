@@ -19,6 +19,16 @@ static void snapshot_status(struct vnic *card, struct archive *a)
     ARCHIVE(a, CHM_TAG_PARAMETER, p->push_ticks, UINT32_MAX);
     ARCHIVE(a, CHM_TAG_PARAMETER, p->nce_stale_ticks, UINT32_MAX);
     ARCHIVE(a, CHM_TAG_PARAMETER, p->congestion, UINT32_MAX);
+    ARCHIVE(a, CHM_TAG_PARAMETER, p->out_of_order_rate, 100);
+    ARCHIVE(a, CHM_TAG_PARAMETER, p->drop_rate, 100);
+    ARCHIVE(a, CHM_TAG_PARAMETER, p->small_io, CHM_SMALL_IO_MAX);
+    ARCHIVE(a, CHM_TAG_PARAMETER, p->unposted_bytes, UINT32_MAX);
+    ARCHIVE(a, CHM_TAG_PARAMETER, p->idle_ticks, UINT32_MAX);
+    ARCHIVE(a, CHM_TAG_PARAMETER, p->fragments, UINT16_MAX);
+    ARCHIVE(a, CHM_TAG_LOOK, m->look_at, card->config.connections);
+    ARCHIVE(a, CHM_TAG_LOOK, m->look_ns, UINT64_MAX);
+    ARCHIVE(a, CHM_TAG_LOOK, m->look_is_on, 1);
+    ARCHIVE(a, CHM_TAG_LOOK, m->look_found, 1);
     ARCHIVE(a, CHM_TAG_FENCES, m->fences, UINT32_MAX);
     ARCHIVE(a, CHM_TAG_TURN, m->submit_turn, last);
     ARCHIVE(a, CHM_TAG_TURN, m->report_turn, last);

@@ -23,6 +23,7 @@ enum chm_tag {
     CHM_TAG_GENERATION,
     CHM_TAG_LIST,
     CHM_TAG_MEMBER,
+    CHM_TAG_LOOK,
 
     CHM_TAG_POOL = 0x520,
     CHM_TAG_COUNT,

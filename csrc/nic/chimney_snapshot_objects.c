@@ -13,7 +13,7 @@ enum {
     REASONS_KNOWN = 2 * (1 << CHM_REASON_HARDWARE_FAILURE) - 2,
     FLAGS_OF_LISTS = CHM_PUSH_TIMER | CHM_IN_OUTPUT | CHM_IN_REPORT | CHM_HOLDS_RANGES,
     FLAGS_KNOWN = CHM_LIVE | CHM_INVALID | CHM_LISTED | CHM_ENDING | CHM_ABORTED | CHM_STOPPED
-        | CHM_SENDS_REFUSED | CHM_FIN_REPORTED | CHM_PUSHED | CHM_STARVED | CHM_ESTABLISHED
+        | CHM_SENDS_REFUSED | CHM_FIN_REPORTED | CHM_PUSHED | CHM_STARVED | CHM_ESTABLISHED | CHM_ACTIVE
 };
 
 /* ---- of every object ---- */
@@ -234,6 +234,14 @@ static void connection_fields(struct vnic *card, struct archive *a, struct chm_c
     ARCHIVE(a, tag++, c->push_seq, UINT32_MAX);
     ARCHIVE(a, tag++, c->push_ns, UINT64_MAX);
     ARCHIVE(a, tag++, c->backlog, CHM_WINDOW_MAX);
+    ARCHIVE(a, tag++, c->habit.in, UINT8_MAX);
+    ARCHIVE(a, tag++, c->habit.in_ahead, c->habit.in);
+    ARCHIVE(a, tag++, c->habit.out, UINT8_MAX);
+    ARCHIVE(a, tag++, c->habit.out_again, c->habit.out);
+    ARCHIVE(a, tag++, c->habit.requests, CHM_HABIT_REQUESTS - 1);
+    ARCHIVE(a, tag++, c->habit.fragments, UINT16_MAX);
+    ARCHIVE(a, tag++, c->habit.request_bytes, CHM_HABIT_REQUESTS * CHM_SMALL_IO_MAX);
+    ARCHIVE(a, tag++, c->habit.unposted, UINT32_MAX);
 }
 
 static bool pending_is_sound(uint32_t pending)

@@ -2000,6 +2000,72 @@ class BAR0:
         desc="CongestionAlgorithm of connections taken from now on.",
     )
 
+    CHM_OUT_OF_ORDER_RATE: Final[Register] = Register(
+        "CHM_OUT_OF_ORDER_RATE",
+        0x40A8,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x0, desc="Per cent of 256, 0 to 100; 0: never raised; latched."),
+        ),
+        hook_write=True,
+        desc="HighOutOfOrderPackets: segments that brought data ahead of RcvNxt.",
+    )
+
+    CHM_DROP_RATE: Final[Register] = Register(
+        "CHM_DROP_RATE",
+        0x40AC,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x0, desc="Per cent of 256, 0 to 100; 0: never raised; latched."),
+        ),
+        hook_write=True,
+        desc="HighDropRate: segments with data that were sent again.",
+    )
+
+    CHM_SMALL_IO: Final[Register] = Register(
+        "CHM_SMALL_IO",
+        0x40B0,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x0, desc="Bytes, 0 to 2^24; 0: never raised; latched."),
+        ),
+        hook_write=True,
+        desc="SmallIO: mean length of sends and receives below which it is raised.",
+    )
+
+    CHM_UNPOSTED_BYTES: Final[Register] = Register(
+        "CHM_UNPOSTED_BYTES",
+        0x40B4,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x0, desc="Bytes; 0: never raised; latched."),
+        ),
+        hook_write=True,
+        desc="NoBufferPreposting: data given to the pool with no receive taken in between.",
+    )
+
+    CHM_IDLE_TICKS: Final[Register] = Register(
+        "CHM_IDLE_TICKS",
+        0x40B8,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x0, desc="Ticks; 0: never raised; latched."),
+        ),
+        hook_write=True,
+        desc="LowActivity: time between two looks at every connection.",
+    )
+
+    CHM_FRAGMENTS: Final[Register] = Register(
+        "CHM_FRAGMENTS",
+        0x40BC,
+        32,
+        (
+            Field("VALUE", 0, 32, "rw", 0x0, desc="Fragments, 0 to 65535; 0: never raised; latched."),
+        ),
+        hook_write=True,
+        desc="HighFragmentation: first fragments of a connection's datagrams.",
+    )
+
     CHM_ADMIN_BASE: Final[Register] = Register(
         "CHM_ADMIN_BASE",
         0x40C0,
@@ -2971,6 +3037,12 @@ class BAR0:
             CHM_PUSH_TICKS,
             CHM_NCE_STALE_TICKS,
             CHM_CONGESTION,
+            CHM_OUT_OF_ORDER_RATE,
+            CHM_DROP_RATE,
+            CHM_SMALL_IO,
+            CHM_UNPOSTED_BYTES,
+            CHM_IDLE_TICKS,
+            CHM_FRAGMENTS,
             CHM_ADMIN_BASE,
             CHM_ADMIN_COUNT,
             CHM_ADMIN_QUEUE,
@@ -3042,7 +3114,7 @@ class BAR0:
             CHQ_POOL_HEAD,
             CHQ_POOL_TAIL,
         ),
-        hash=0x3DD2E1E32831F6FD,
+        hash=0xE79EAFC11976B4BB,
         size=0x8000,
         desc="BAR0, 64 KiB, memory, 64-bit, not prefetchable.",
     )
@@ -3226,6 +3298,12 @@ class Reg:
     CHM_PUSH_TICKS: Final = 0x409C
     CHM_NCE_STALE_TICKS: Final = 0x40A0
     CHM_CONGESTION: Final = 0x40A4
+    CHM_OUT_OF_ORDER_RATE: Final = 0x40A8
+    CHM_DROP_RATE: Final = 0x40AC
+    CHM_SMALL_IO: Final = 0x40B0
+    CHM_UNPOSTED_BYTES: Final = 0x40B4
+    CHM_IDLE_TICKS: Final = 0x40B8
+    CHM_FRAGMENTS: Final = 0x40BC
     CHM_ADMIN_BASE: Final = 0x40C0
     CHM_ADMIN_COUNT: Final = 0x40C8
     CHM_ADMIN_QUEUE: Final = 0x40CC
@@ -4599,6 +4677,48 @@ class ChmCongestion:
 
     VALUE_SHIFT: Final = 0
     VALUE_MASK: Final = 0xF
+
+
+class ChmOutOfOrderRate:
+    """Bits of CHM_OUT_OF_ORDER_RATE. HighOutOfOrderPackets: segments that brought data ahead of RcvNxt."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmDropRate:
+    """Bits of CHM_DROP_RATE. HighDropRate: segments with data that were sent again."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmSmallIo:
+    """Bits of CHM_SMALL_IO. SmallIO: mean length of sends and receives below which it is raised."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmUnpostedBytes:
+    """Bits of CHM_UNPOSTED_BYTES. NoBufferPreposting: data given to the pool with no receive taken in between."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmIdleTicks:
+    """Bits of CHM_IDLE_TICKS. LowActivity: time between two looks at every connection."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
+
+
+class ChmFragments:
+    """Bits of CHM_FRAGMENTS. HighFragmentation: first fragments of a connection's datagrams."""
+
+    VALUE_SHIFT: Final = 0
+    VALUE_MASK: Final = 0xFFFFFFFF
 
 
 class ChmAdminBase:

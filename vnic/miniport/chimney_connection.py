@@ -253,6 +253,8 @@ class Connection(ChimneyObject):
             if self.is_stopped and reason == ChmReason.UPLOAD_REQUESTED:
                 return  # the miniport has asked already
             self.is_stopped = True
+        elif self.is_stopped or self.disconnects:
+            return  # asked for already, or half closed as far as the host is concerned
         self.tell_event(TCP_OFFLOAD_EVENT_TYPE.RETRIEVE, reason)
 
     # -- the end of requests -------------------------------------------------------------------------------

@@ -26,6 +26,14 @@ _PARAMETERS = (
     (BAR0.CHM_PUSH_TICKS, "push_ticks"),
     (BAR0.CHM_NCE_STALE_TICKS, "nce_stale_ticks"),
 )
+_REASONS = (
+    (BAR0.CHM_OUT_OF_ORDER_RATE, "ChimneyOutOfOrderRate"),
+    (BAR0.CHM_DROP_RATE, "ChimneyDropRate"),
+    (BAR0.CHM_SMALL_IO, "ChimneySmallIo"),
+    (BAR0.CHM_UNPOSTED_BYTES, "ChimneyUnpostedBytes"),
+    (BAR0.CHM_IDLE_TICKS, "ChimneyIdleTicks"),
+    (BAR0.CHM_FRAGMENTS, "ChimneyFragments"),
+)
 
 
 class ChimneySettings:
@@ -38,6 +46,7 @@ class ChimneySettings:
             bool(settings["*TCPConnectionOffloadIPv6"]),
         )
         self._on = self._able
+        self._reasons = {register: settings[keyword] for register, keyword in _REASONS}
         self.parameters = TcpConnectionOffloadParameters(
             **{name: registers.read(register) for register, name in _PARAMETERS}
         )
@@ -88,3 +97,5 @@ class ChimneySettings:
         registers.write(BAR0.CHM_BLOCKS_HIGH, min(blocks // 4, 2 * _BLOCKS_LOW))
         for register, name in _PARAMETERS:
             registers.write(register, getattr(self.parameters, name))
+        for register, value in self._reasons.items():
+            registers.write(register, value)

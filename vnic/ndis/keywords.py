@@ -1,7 +1,8 @@
 """The standardized INF keywords of a network adapter: documented range and default, read with a warning.
 
 Sources: "Enumeration Keywords", "Keywords That Can Be Edited", "Standardized INF Keywords for RSS" of the
-Windows driver documentation; ranges that it leaves to the vendor are marked so.
+Windows driver documentation; ranges that it leaves to the vendor are marked so. Those without an asterisk are
+this adapter's own: from which on its chimney asks for a connection back for an optional TCP_UPLOAD_REASON.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ def _vendor(name: str, text: str, default: int, span: tuple[int, int], power_of_
     return Keyword(name, text, default, *span, is_vendor_range=True, needs_power_of_two=power_of_two)
 
 
+def _reason(name: str, text: str, most: int) -> Keyword:
+    return _vendor(name, f"{text}; 0: never", 0, (0, most))
+
+
 KEYWORDS: Mapping[str, Keyword] = {
     keyword.name: keyword
     for keyword in (
@@ -71,6 +76,12 @@ KEYWORDS: Mapping[str, Keyword] = {
         _vendor("*JumboPacket", "Largest frame with its Ethernet header", 1514, (1514, 9614)),
         _vendor("*ReceiveBuffers", "Receive descriptors a queue", 512, (8, 4096), True),
         _vendor("*TransmitBuffers", "Transmit descriptors a queue", 512, (8, 4096), True),
+        _reason("ChimneyOutOfOrderRate", "HighOutOfOrderPackets: per cent of segments ahead of RcvNxt", 100),
+        _reason("ChimneyDropRate", "HighDropRate: per cent of packets sent again", 100),
+        _reason("ChimneySmallIo", "SmallIO: mean bytes of a request, below", 1 << 24),
+        _reason("ChimneyUnpostedBytes", "NoBufferPreposting: bytes without a receive", (1 << 32) - 1),
+        _reason("ChimneyIdleTicks", "LowActivity: ticks without data", (1 << 32) - 1),
+        _reason("ChimneyFragments", "HighFragmentation: first fragments", 65535),
     )
 }
 

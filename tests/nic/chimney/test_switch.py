@@ -29,6 +29,12 @@ BOUNDS = [
     ("PUSH_TICKS", (0, 0xFFFF_FFFF), ()),
     ("NCE_STALE_TICKS", (0, 0xFFFF_FFFF), ()),
     ("CONGESTION", (0, 1), (2, 15)),
+    ("OUT_OF_ORDER_RATE", (0, 100), (101, 0xFFFF_FFFF)),
+    ("DROP_RATE", (0, 100), (101, 0xFFFF_FFFF)),
+    ("SMALL_IO", (0, 1 << 24), ((1 << 24) + 1, 0xFFFF_FFFF)),
+    ("UNPOSTED_BYTES", (0, 0xFFFF_FFFF), ()),
+    ("IDLE_TICKS", (0, 1, 0xFFFF_FFFF), ()),
+    ("FRAGMENTS", (0, 0xFFFF), (0x10000, 0xFFFF_FFFF)),
 ]
 
 
