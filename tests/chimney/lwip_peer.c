@@ -137,7 +137,7 @@ static void on_error(void *opaque, err_t error)
     struct end *e = opaque;
 
     e->pcb = NULL;
-    e->error = error;
+    e->error = error == ERR_CLSD ? 0 : error; /* both sides have closed */
 }
 
 static int take(struct tcp_pcb *pcb)

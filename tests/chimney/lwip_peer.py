@@ -53,6 +53,11 @@ class LwipSocket:
         return bool(self._peer.peer_is_connected(self.number))
 
     @property
+    def error(self) -> Exception | None:
+        """Why it broke."""
+        return ResetError(104, "lwIP's connection was reset") if self._peer.peer_error(self.number) else None
+
+    @property
     def is_over(self) -> bool:
         """Whether it broke."""
         return self._is_aborted or bool(self._peer.peer_error(self.number))
