@@ -66,7 +66,7 @@ def note(outcome: Outcome, mode: str) -> None:
     runs[3] += outcome.moves_in_flight
 
 
-@settings(max_examples=12 * SCALE, phases=DRAWN)
+@settings(max_examples=10 * SCALE, phases=DRAWN)
 @given(st.integers(0, 2**48))
 def test_the_same_bytes_end_and_numbers(seed: int) -> None:
     script = script_of(seed)
@@ -79,7 +79,7 @@ def test_the_same_bytes_end_and_numbers(seed: int) -> None:
         note(other, mode)
 
 
-@settings(max_examples=6 * SCALE, phases=DRAWN)
+@settings(max_examples=5 * SCALE, phases=DRAWN)
 @given(st.integers(0, 2**48))
 def test_who_breaks_off_and_who_is_told(seed: int) -> None:
     script = script_of(seed, aborts=True)

@@ -17,7 +17,7 @@ from vnic.ndis.status import NDIS_STATUS
 from vnic.testbench.bench import RSS_KEY, RSS_TYPES
 
 #: A thousand in the profile that explores.
-SCHEDULES = 20 if settings().max_examples <= 100 else 1000
+SCHEDULES = 12 if settings().max_examples <= 100 else 1000
 
 
 class RacingStage(Stage):

@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CSRC = ROOT / "csrc"
 TARGETS = ("segment", "image")
-SECONDS = 2
+SECONDS = 1
 FLAGS = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O0", "-g1", "-fno-sanitize-recover=undefined"]
 INCLUDE = [f"-I{CSRC}", f"-I{CSRC / 'include'}", f"-I{HERE}"]
 COMMON = [
