@@ -411,7 +411,9 @@ class ChimneyBench(Bench):
 
     def __init__(self, **bench: Any) -> None:
         keywords = {"*InterruptModeration": 0} | bench.pop("keywords", {})
-        super().__init__(**{"queues": 2, "cpus": 2, "starts": False, "keywords": keywords} | bench)
+        device = {"connections": 64} | bench.pop("device", {})
+        shape = {"queues": 2, "cpus": 2, "starts": False, "keywords": keywords, "device": device}
+        super().__init__(**shape | bench)
         self.client = Client(self)
         offloader = Offloader(self.memory, self.processors, packet_filter=self.protocol.packet_filter)
         offloader.client = self.client
