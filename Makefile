@@ -8,7 +8,9 @@ C_TEXT = $(shell find csrc vnic -name '*.[ch]' -not -path 'csrc/gen/*' | sort)
 SANITIZED = build/sanitize-coverage
 FUZZER = $(foreach part,fuzz_card judge author author_op world tamper bring_up,tests/fuzz/$(part).c)
 FUZZ_CHIMNEY = $(foreach part,fuzz_chimney chimney_scene random_bytes,tests/fuzz/$(part).c)
+FUZZ_COPY = $(foreach part,fuzz_copy copy_scene copy_acts random_bytes,tests/fuzz/$(part).c)
 FUZZ_WORLD = $(foreach part,tcp_world tcp_world_handoff tcp_peer random_bytes,tests/fuzz/$(part).c)
+COPY_FILES = $(foreach room,base gen wire pci copy,$(wildcard csrc/$(room)/*.c))
 TCP_FILES = $(wildcard csrc/base/*.c csrc/tcp/*.c) csrc/wire/tcp_header.c
 FUZZ_SECONDS ?= 20
 PREFIX ?= /usr/local
@@ -19,7 +21,7 @@ LIB_HEADERS = $(wildcard csrc/include/vnic/*.h)
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 MAJOR = $(firstword $(subst ., ,$(VERSION)))
 
-.PHONY: build lib install test lint types drift check-c tidy format asan coverage perf bars fuzz mutants nightly clean
+.PHONY: build lib install test lint types drift check-c tidy format asan coverage perf bars fuzz mutants replay-all nightly clean
 
 build:
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -107,8 +109,8 @@ perf:
 bars:
 	$(PYTHON) -m tests.bars
 
-# Random hostile programs on the card, then segments and images for the TCP engine, then the chimney, under ASan and
-# UBSan; a card's failure is shrunk into fuzz_card.failure.
+# Random hostile programs on the card, then segments and images for the TCP engine, then the chimney, then the copy
+# engine, under ASan and UBSan; a card's failure is shrunk into fuzz_card.failure, the others' is left in fuzz.input.
 fuzz:
 	mkdir -p build
 	gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
@@ -122,13 +124,20 @@ fuzz:
 	gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	    $(INCLUDES) -Itests/fuzz $(FUZZ_CHIMNEY) $(C_FILES) -o build/fuzz_chimney
 	build/fuzz_chimney --seconds $(FUZZ_SECONDS)
+	gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	    $(INCLUDES) -Itests/fuzz $(FUZZ_COPY) $(COPY_FILES) -o build/fuzz_copy
+	build/fuzz_copy --seconds $(FUZZ_SECONDS)
 
 # Seeds faults of every kind that the rules of the chimney forbid, one at a time: do the tests of the rule notice?
 mutants:
 	$(PYTHON) -m tests.mutants
 
-# Needs what CI needs; about half an hour.
-nightly: asan coverage
+# Every device that a test makes is recorded, and replayed after it.
+replay-all:
+	pytest -n 2 --dist loadfile --vnic-replay
+
+# Needs what CI needs, and chromium; about an hour.
+nightly: asan coverage replay-all
 	VNIC_HYPOTHESIS=explore pytest -n 2 --dist loadfile
 	$(MAKE) bars
 	$(MAKE) mutants

@@ -1,4 +1,4 @@
-"""Object files of the C core for the programs that tests compile: made once a run, whoever asks first."""
+"""Object files of the C core for what tests compile and link: made once a run, whoever asks first."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 CARD = ("base", "gen", "wire", "pci", "tcp", "nic")
 WARNINGS = ["-Wall", "-Wextra", "-Wstrict-prototypes", "-Wconversion", "-Wshadow", "-Werror"]
+PLAIN = ["-O1"]
 INCLUDE = [f"-I{CSRC}", f"-I{CSRC / 'include'}"]
 _SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g"]
+_SHARABLE = ["-fPIC", "-fvisibility=hidden"]  # good for programs and for libraries
 _AT_ONCE = 2
 _SECONDS = 300
 
@@ -26,7 +29,7 @@ def is_asked(name: str) -> bool:
 
 def flavour() -> list[str]:
     """Flags of optimisation, sanitizers and coverage, of objects and programs alike."""
-    flags = ["-O1", *(_SANITIZE if is_asked("VNIC_SANITIZE") else [])]
+    flags = [*PLAIN, *(_SANITIZE if is_asked("VNIC_SANITIZE") else [])]
     return flags + (["--coverage"] if is_asked("VNIC_COVERAGE") else [])
 
 
@@ -48,7 +51,8 @@ def _compile(folder: Path, flags: list[str]) -> None:
         sources = sorted(map(str, (CSRC / room).glob("*.c")))
         lots += [(target, part) for n in range(_AT_ONCE) if (part := sources[n::_AT_ONCE])]
     for first in range(0, len(lots), _AT_ONCE):
-        command = ["gcc", "-std=c11", "-D_POSIX_C_SOURCE=200809L", *WARNINGS, *flags, *INCLUDE, "-c"]
+        language = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", *WARNINGS]
+        command = ["gcc", *language, *_SHARABLE, *flags, *INCLUDE, "-c"]
         running = [
             subprocess.Popen([*command, *sources], cwd=target)
             for target, sources in lots[first : first + _AT_ONCE]
@@ -57,9 +61,8 @@ def _compile(folder: Path, flags: list[str]) -> None:
             raise RuntimeError("the C core does not compile")
 
 
-def card_objects() -> list[str]:
-    """Object files of the card; for coverage they lie where the report looks."""
-    flags = flavour()
+def room_folders(flags: list[str]) -> dict[str, Path]:
+    """Where the object files of each room of the card are; for coverage they lie where the report looks."""
     folder = ROOT / "build" / "tests-objects" / ("-".join(flags).replace(",", "-").replace("=", "-"))
     folder.mkdir(parents=True, exist_ok=True)
     stamp, digest = folder / "stamp", _digest(flags)
@@ -69,11 +72,18 @@ def card_objects() -> list[str]:
             stamp.unlink(missing_ok=True)
             _compile(folder, flags)
             stamp.write_text(digest)
-    return [str(path) for room in CARD for path in sorted((folder / room).glob("*.o"))]
+    return {room: folder / room for room in CARD}
+
+
+def objects_of(rooms: Iterable[str], flags: list[str]) -> list[str]:
+    """Object files of some rooms of the card."""
+    folders = room_folders(flags)
+    return [str(path) for room in rooms for path in sorted(folders[room].glob("*.o"))]
 
 
 def build_program(target: Path, sources: list[Path], *flags: str) -> Path:
     """A program over the card: its own sources are compiled with `flags` besides the flavour's."""
-    command = ["gcc", *flags, *WARNINGS, *flavour(), *INCLUDE, *map(str, sources), *card_objects()]
-    subprocess.run([*command, "-o", str(target)], check=True, timeout=_SECONDS, cwd=target.parent)
+    files = [*map(str, sources), *objects_of(CARD, flavour())]
+    command = ["gcc", *flags, *WARNINGS, *flavour(), *INCLUDE, *files, "-o", str(target)]
+    subprocess.run(command, check=True, timeout=_SECONDS, cwd=target.parent)
     return target

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Generator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,10 +15,16 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 SKIPS = ROOT / ".ci" / "skips.txt"
 PRELOAD = "VNIC_PRELOAD"
+WORKER = "PYTEST_XDIST_WORKER"
 
 # Deadlines measure the machine, not the code; the same examples everywhere make a failure everybody's.
 settings.register_profile(
-    "vnic", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "vnic",
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
 )
 settings.register_profile("explore", settings.get_profile("vnic"), derandomize=False, max_examples=2000)
 settings.load_profile(os.environ.get("VNIC_HYPOTHESIS", "vnic"))
@@ -47,7 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what proves none of the requirements asked for."""
+    """Leave out what proves none of the requirements asked for; every worker has the rest in one order."""
+    items.sort(key=lambda item: item.path.parts)
     wanted = set(config.getoption("requirement"))
     if wanted:
         proves = [
@@ -56,6 +65,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = list(zip(items, proves, strict=True))
         config.hook.pytest_deselected(items=[item for item, names in chosen if not names])
         items[:] = [item for item, names in chosen if names]
+
+
+def pytest_collection_finish() -> None:
+    """What collecting made lives to the end: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -67,20 +82,40 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Look at each module that skips as a whole."""
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Look at each module that skips as a whole.
+
+    Every other worker goes through the folders from their ends: it finds there what it meets second compiled.
+    """
     report = yield
     refuse_skip(report)
+    if isinstance(collector, pytest.Directory) and int(os.environ.get(WORKER, "gw0")[2:]) % 2:
+        report.result.reverse()
     return report
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the sanitizer's library out of children: tools hang under it. It is loaded here already.
+    """Prepare the processes that run tests; one that only starts workers leaves that to them."""
+    # Files in the order of their names. By their number of tests, long ones would be last and be waited for.
+    config.option.loadscopereorder = False
+    if not config.getoption("numprocesses", None):
+        spare_children_the_sanitizer()
+        share_bytecode()
 
-    A process that only starts workers leaves it to them.
-    """
-    if "LD_PRELOAD" in os.environ and not config.getoption("numprocesses", None):
+
+def spare_children_the_sanitizer() -> None:
+    """Keep the sanitizer's library out of children: tools hang under it. It is loaded here already."""
+    if "LD_PRELOAD" in os.environ:
         os.environ[PRELOAD] = os.environ.pop("LD_PRELOAD")
+
+
+def share_bytecode() -> None:
+    """Have every module compiled once for all workers and children, whatever their environment says."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ.setdefault("PYTHONPYCACHEPREFIX", str(ROOT / "build" / "pycache"))
 
 
 @pytest.fixture

@@ -5,27 +5,30 @@
 
 /* cdef begin */
 
-/* What the windows of one card share. Python owns the flags; the methods only look at them. */
+/* What the windows of one PCI function share. Python owns the flags; the methods only look at them. */
 struct vnic_access {
-    vnic *card; /* NULL: closed */
+    void *function; /* NULL: closed */
+    const struct vnic_access_calls *calls; /* NULL: it is a card */
     uint8_t is_auto; /* after an access, call settle when there is something to do */
     uint8_t is_listening; /* somebody takes interrupts */
-    uint8_t is_inside; /* an observer or answer of this card is running: no access is allowed */
-    uint8_t must_settle; /* something waits that the card does not know of: an exception, an interrupt */
-    uint32_t interrupts; /* taken from the card, not yet dispatched */
+    uint8_t is_inside; /* an observer or answer of this function is running: no access is allowed */
+    uint8_t must_settle; /* something waits that the function does not know of: an exception, an interrupt */
+    uint32_t interrupts; /* taken from the function, not yet dispatched */
     struct vnic_interrupt interrupt[64];
     void *settle, *closed_error, *inside_error; /* Python objects */
     unsigned holds;
 };
 
 /* Addresses of Python objects come as integers (`id()`). settle: called without arguments; errors: two exception types,
- * for a closed card and for an access from inside. NULL: no memory. */
-struct vnic_access *vnic_access_create(vnic *card, uintptr_t settle, uintptr_t closed_error,
-                                       uintptr_t inside_error);
+ * for a closed function and for an access from inside. NULL: no memory. */
+struct vnic_access *vnic_access_to_card(vnic *card, uintptr_t settle, uintptr_t closed_error,
+                                        uintptr_t inside_error);
+struct vnic_access *vnic_access_to_copy(vnic_copy *engine, uintptr_t settle, uintptr_t closed_error,
+                                        uintptr_t inside_error);
 /* Gives up the creator's hold; windows keep theirs. */
 void vnic_access_release(struct vnic_access *access);
 /* Whether settle has something to do after an input; after a read: that can move the line, but makes no engine run.
- * Takes interrupts from the card when somebody listens. */
+ * Takes interrupts from the function when somebody listens. */
 int vnic_access_has_work(struct vnic_access *access);
 int vnic_access_has_news(struct vnic_access *access);
 
@@ -41,19 +44,95 @@ struct window {
     unsigned bar;
 };
 
-struct vnic_access *vnic_access_create(vnic *card, uintptr_t settle, uintptr_t closed_error,
-                                       uintptr_t inside_error)
+/* What an access does to a function that is not a card. The card's accesses are direct calls: a branch that always goes
+ * the same way costs them nothing, a call through a pointer would. */
+struct vnic_access_calls {
+    uint64_t (*read)(void *function, unsigned bar, uint64_t offset, unsigned width);
+    void (*write)(void *function, unsigned bar, uint64_t offset, unsigned width, uint64_t value);
+    size_t (*interrupts)(void *function, struct vnic_interrupt *interrupts, size_t max);
+    uint32_t (*runnable)(const void *function);
+};
+
+static uint64_t copy_read(void *engine, unsigned bar, uint64_t offset, unsigned width)
+{
+    return vnic_copy_read(engine, bar, offset, width);
+}
+
+static void copy_write(void *engine, unsigned bar, uint64_t offset, unsigned width, uint64_t value)
+{
+    vnic_copy_write(engine, bar, offset, width, value);
+}
+
+static size_t copy_interrupts(void *engine, struct vnic_interrupt *interrupts, size_t max)
+{
+    return vnic_copy_interrupts(engine, interrupts, max);
+}
+
+static uint32_t copy_runnable(const void *engine)
+{
+    return vnic_copy_runnable(engine);
+}
+
+static const struct vnic_access_calls copy_calls = {copy_read, copy_write, copy_interrupts, copy_runnable};
+
+static inline bool access_is_card(const struct vnic_access *a)
+{
+    return __builtin_expect(!a->calls, 1);
+}
+
+static inline uint64_t access_read(struct vnic_access *a, unsigned bar, uint64_t offset, unsigned width)
+{
+    return access_is_card(a) ? vnic_read(a->function, bar, offset, width)
+                             : a->calls->read(a->function, bar, offset, width);
+}
+
+static inline void access_write(struct vnic_access *a, unsigned bar, uint64_t offset, unsigned width,
+                                uint64_t value)
+{
+    if (access_is_card(a)) {
+        vnic_write(a->function, bar, offset, width, value);
+    } else {
+        a->calls->write(a->function, bar, offset, width, value);
+    }
+}
+
+static inline size_t access_interrupts(struct vnic_access *a, struct vnic_interrupt *interrupts, size_t max)
+{
+    return access_is_card(a) ? vnic_interrupts(a->function, interrupts, max)
+                             : a->calls->interrupts(a->function, interrupts, max);
+}
+
+static inline bool access_is_runnable(const struct vnic_access *a)
+{
+    return (access_is_card(a) ? vnic_runnable(a->function) : a->calls->runnable(a->function)) != 0;
+}
+
+static struct vnic_access *access_create(void *function, const struct vnic_access_calls *calls,
+                                         uintptr_t settle, uintptr_t closed_error, uintptr_t inside_error)
 {
     struct vnic_access *a = PyMem_Calloc(1, sizeof *a);
 
     if (a) {
-        a->card = card;
+        a->function = function;
+        a->calls = calls;
         a->settle = Py_NewRef((PyObject *)settle);
         a->closed_error = Py_NewRef((PyObject *)closed_error);
         a->inside_error = Py_NewRef((PyObject *)inside_error);
         a->holds = 1;
     }
     return a;
+}
+
+struct vnic_access *vnic_access_to_card(vnic *card, uintptr_t settle, uintptr_t closed_error,
+                                        uintptr_t inside_error)
+{
+    return access_create(card, NULL, settle, closed_error, inside_error);
+}
+
+struct vnic_access *vnic_access_to_copy(vnic_copy *engine, uintptr_t settle, uintptr_t closed_error,
+                                        uintptr_t inside_error)
+{
+    return access_create(engine, &copy_calls, settle, closed_error, inside_error);
 }
 
 void vnic_access_release(struct vnic_access *a)
@@ -66,7 +145,7 @@ void vnic_access_release(struct vnic_access *a)
     }
 }
 
-/* The access of an open window whose card may be used now, or NULL with an exception set. */
+/* The access of an open window whose function may be used now, or NULL with an exception set. */
 static inline struct vnic_access *window_enter(const struct window *w)
 {
     struct vnic_access *a = w->access;
@@ -75,7 +154,7 @@ static inline struct vnic_access *window_enter(const struct window *w)
         PyErr_SetString(PyExc_ValueError, "the window was not opened");
         return NULL;
     }
-    if (!a->card) {
+    if (!a->function) {
         PyErr_SetString(a->closed_error, "the device is closed");
         return NULL;
     }
@@ -89,16 +168,15 @@ static inline struct vnic_access *window_enter(const struct window *w)
 int vnic_access_has_news(struct vnic_access *a)
 {
     if (a->is_auto && a->is_listening) {
-        a->interrupts +=
-            (uint32_t)vnic_interrupts(a->card, a->interrupt + a->interrupts,
-                                      sizeof a->interrupt / sizeof *a->interrupt - a->interrupts);
+        a->interrupts += (uint32_t)access_interrupts(
+            a, a->interrupt + a->interrupts, sizeof a->interrupt / sizeof *a->interrupt - a->interrupts);
     }
     return a->must_settle || a->interrupts != 0;
 }
 
 int vnic_access_has_work(struct vnic_access *a)
 {
-    return vnic_access_has_news(a) || (a->is_auto && vnic_runnable(a->card) != 0);
+    return vnic_access_has_news(a) || (a->is_auto && access_is_runnable(a));
 }
 
 /* false: settle raised. */
@@ -125,7 +203,7 @@ static inline PyObject *window_read(PyObject *self, PyObject *argument, unsigned
     if (!a || !window_number(argument, &offset)) {
         return NULL;
     }
-    value = vnic_read(a->card, w->bar, offset, width);
+    value = access_read(a, w->bar, offset, width);
     if (vnic_access_has_news(a) && !access_settle(a)) {
         return NULL;
     }
@@ -152,7 +230,7 @@ static inline PyObject *window_write(PyObject *self, PyObject *const *arguments,
         return PyErr_Format(PyExc_OverflowError, "%llu does not fit in %u bits", (unsigned long long)value,
                             width * 8);
     }
-    vnic_write(a->card, w->bar, offset, width, value);
+    access_write(a, w->bar, offset, width, value);
     if (vnic_access_has_work(a) && !access_settle(a)) {
         return NULL;
     }

@@ -10,6 +10,8 @@ from cffi import FFI
 
 HEADERS = (
     "csrc/include/vnic/vnic.h",
+    "csrc/include/vnic/vnic_copy.h",
+    "csrc/include/vnic/vnic_trace.h",
     "csrc/include/vnic/vnic_stack.h",
     "csrc/wire/kernels.h",
     "csrc/wire/tcp_header.h",
@@ -26,6 +28,10 @@ MARKED = re.compile(r"/\* cdef begin \*/\n(.*?)/\* cdef end \*/", re.DOTALL)
 CALLBACKS = """
 extern "Python" void vnic_py_event(void *opaque, const struct vnic_event *event);
 extern "Python" int vnic_py_unmapped(void *opaque, uint64_t iova, uint8_t *bytes, uint32_t len, int is_write);
+extern "Python" int vnic_py_sink(void *opaque, const uint8_t *octets, size_t len);
+extern "Python" int64_t vnic_py_source(void *opaque, uint8_t *octets, size_t len);
+extern "Python" int vnic_py_judge(void *opaque, const struct vnic_event *expected,
+                                  const struct vnic_event *actual);
 extern "Python" int vnic_py_copy(void *opaque, void *to, const void *from, uint64_t len, uint64_t ticket);
 """
 
@@ -44,6 +50,8 @@ PREAMBLE = """
 #include <stddef.h>
 
 #include "vnic/vnic.h"
+#include "vnic/vnic_copy.h"
+#include "vnic/vnic_trace.h"
 #include "vnic/vnic_stack.h"
 #include "wire/kernels.h"
 #include "tcp/engine.h"

@@ -103,6 +103,10 @@ class EventType(IntEnum):
     FAULT = 18
     ARM = 19
     LOAD = 20
+    TAKE = 21
+    RELEASE = 22
+    MARK = 30
+    HASH = 31
 
 
 class FaultSite(IntEnum):
@@ -141,6 +145,32 @@ class OpCode(IntEnum):
     REMOVE = 9
     RECEIVE = 10
     DRAIN = 11
+
+
+class CopyPart(IntEnum):
+    """Values of VNIC_COPY_ENGINE_*."""
+
+    IRQ = 16
+
+
+class ReplayResult(IntEnum):
+    """Values of VNIC_REPLAY_*."""
+
+    STOPPED = 0
+    END = 1
+    CUT = 2
+    DIFFERENT = 3
+    BAD = 4
+    FAILED = 5
+
+
+class ReplayVerdict(IntEnum):
+    """Values of VNIC_REPLAY_*."""
+
+    STOP = 0
+    GO_ON = 1
+    DROP_ACTUAL = 2
+    DROP_EXPECTED = 3
 
 
 class StackResult(IntEnum):
@@ -195,6 +225,7 @@ class StackRx(IntFlag):
 
     L4_GOOD = 1
     IP_GOOD = 2
+    KEPT = 4
 
 
 class SocketEvent(IntFlag):
@@ -235,6 +266,14 @@ class SocketOption(IntEnum):
     CONGESTION = 8
     TTL = 9
     TOS = 10
+
+
+class HookAnswer(IntEnum):
+    """Values of VNIC_HOOK_*."""
+
+    DONE = 0
+    LATER = 1
+    DECLINED = 2
 
 
 class TcpControl(IntFlag):
@@ -503,6 +542,21 @@ class Map(IntFlag):
 
     READ = 1
     WRITE = 2
+
+
+class Copy(IntEnum):
+    """Values of VNIC_COPY_*."""
+
+    CHANNELS_MAX = 16
+    ENGINES = 17
+
+
+class Trace(IntEnum):
+    """Values of VNIC_TRACE_*."""
+
+    COMPACT = 1
+    FUNCTIONS = 8
+    BUFFER_MIN = 262144
 
 
 class Tcp(IntEnum):

@@ -14,7 +14,10 @@ from vnic.errors import VnicError
 #: Command, module, what it does in a line.
 COMMANDS = (
     ("run", "vnic.commands.run", "push a capture, or connections, through the card and its driver"),
+    ("dma", "vnic.commands.dma", "copy memory, or a file, by the copy engine, beside memcpy"),
     ("status", "vnic.commands.view", "list the connections of runs, and where they are"),
+    ("record", "vnic.commands.record", "run a Python program and keep a trace of every device it makes"),
+    ("trace", "vnic.commands.trace", "look at a trace, replay it, compare two"),
     ("serve", "vnic.commands.serve", "serve the files of a directory over HTTP, by the card, to a TAP"),
     ("get", "vnic.commands.get", "fetch a URL over HTTP, by the card, from behind a TAP"),
 )

@@ -2746,4 +2746,357 @@ static inline void chm_tcp_set_reserved_3(uint64_t w[], uint64_t v)
     w[19] |= (v << CHM_TCP_RESERVED_3_SHIFT) & CHM_TCP_RESERVED_3_MASK;
 }
 
+/* copy_descriptor: 64 bytes, aligned to 64: NET_DMA_DESCRIPTOR, which is I/OAT's descriptor. */
+#define COPY_DESCRIPTOR_BYTES 64u
+#define COPY_DESCRIPTOR_WORDS 8u
+
+#define COPY_DESCRIPTOR_SIZE_WORD 0u
+/* SIZE: TransferSize: bytes. */
+#define COPY_DESCRIPTOR_SIZE_SHIFT 0u
+#define COPY_DESCRIPTOR_SIZE_WIDTH 32u
+#define COPY_DESCRIPTOR_SIZE_MASK 0x00000000FFFFFFFFull
+static inline uint64_t copy_descriptor_size(const uint64_t w[])
+{
+    return (w[0] & COPY_DESCRIPTOR_SIZE_MASK) >> COPY_DESCRIPTOR_SIZE_SHIFT;
+}
+static inline void copy_descriptor_set_size(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_DESCRIPTOR_SIZE_MASK;
+    w[0] |= (v << COPY_DESCRIPTOR_SIZE_SHIFT) & COPY_DESCRIPTOR_SIZE_MASK;
+}
+
+#define COPY_DESCRIPTOR_INT_EN_WORD 0u
+/* INT_EN: INTERRUPT_ON_COMPLETION. */
+#define COPY_DESCRIPTOR_INT_EN_SHIFT 32u
+#define COPY_DESCRIPTOR_INT_EN_WIDTH 1u
+#define COPY_DESCRIPTOR_INT_EN_MASK 0x0000000100000000ull
+static inline uint64_t copy_descriptor_int_en(const uint64_t w[])
+{
+    return (w[0] & COPY_DESCRIPTOR_INT_EN_MASK) >> COPY_DESCRIPTOR_INT_EN_SHIFT;
+}
+static inline void copy_descriptor_set_int_en(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_DESCRIPTOR_INT_EN_MASK;
+    w[0] |= (v << COPY_DESCRIPTOR_INT_EN_SHIFT) & COPY_DESCRIPTOR_INT_EN_MASK;
+}
+
+#define COPY_DESCRIPTOR_SRC_SNOOP_DIS_WORD 0u
+/* SRC_SNOOP_DIS: SOURCE_NO_SNOOP: accepted, no effect. */
+#define COPY_DESCRIPTOR_SRC_SNOOP_DIS_SHIFT 33u
+#define COPY_DESCRIPTOR_SRC_SNOOP_DIS_WIDTH 1u
+#define COPY_DESCRIPTOR_SRC_SNOOP_DIS_MASK 0x0000000200000000ull
+static inline uint64_t copy_descriptor_src_snoop_dis(const uint64_t w[])
+{
+    return (w[0] & COPY_DESCRIPTOR_SRC_SNOOP_DIS_MASK) >> COPY_DESCRIPTOR_SRC_SNOOP_DIS_SHIFT;
+}
+static inline void copy_descriptor_set_src_snoop_dis(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_DESCRIPTOR_SRC_SNOOP_DIS_MASK;
+    w[0] |= (v << COPY_DESCRIPTOR_SRC_SNOOP_DIS_SHIFT) & COPY_DESCRIPTOR_SRC_SNOOP_DIS_MASK;
+}
+
+#define COPY_DESCRIPTOR_DST_SNOOP_DIS_WORD 0u
+/* DST_SNOOP_DIS: DESTINATION_NO_SNOOP: accepted, no effect. */
+#define COPY_DESCRIPTOR_DST_SNOOP_DIS_SHIFT 34u
+#define COPY_DESCRIPTOR_DST_SNOOP_DIS_WIDTH 1u
+#define COPY_DESCRIPTOR_DST_SNOOP_DIS_MASK 0x0000000400000000ull
+static inline uint64_t copy_descriptor_dst_snoop_dis(const uint64_t w[])
+{
+    return (w[0] & COPY_DESCRIPTOR_DST_SNOOP_DIS_MASK) >> COPY_DESCRIPTOR_DST_SNOOP_DIS_SHIFT;
+}
+static inline void copy_descriptor_set_dst_snoop_dis(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_DESCRIPTOR_DST_SNOOP_DIS_MASK;
+    w[0] |= (v << COPY_DESCRIPTOR_DST_SNOOP_DIS_SHIFT) & COPY_DESCRIPTOR_DST_SNOOP_DIS_MASK;
+}
+
+#define COPY_DESCRIPTOR_COMPL_WRITE_WORD 0u
+/* COMPL_WRITE: STATUS_UPDATE_ON_COMPLETION. */
+#define COPY_DESCRIPTOR_COMPL_WRITE_SHIFT 35u
+#define COPY_DESCRIPTOR_COMPL_WRITE_WIDTH 1u
+#define COPY_DESCRIPTOR_COMPL_WRITE_MASK 0x0000000800000000ull
+static inline uint64_t copy_descriptor_compl_write(const uint64_t w[])
+{
+    return (w[0] & COPY_DESCRIPTOR_COMPL_WRITE_MASK) >> COPY_DESCRIPTOR_COMPL_WRITE_SHIFT;
+}
+static inline void copy_descriptor_set_compl_write(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_DESCRIPTOR_COMPL_WRITE_MASK;
+    w[0] |= (v << COPY_DESCRIPTOR_COMPL_WRITE_SHIFT) & COPY_DESCRIPTOR_COMPL_WRITE_MASK;
+}
+
+#define COPY_DESCRIPTOR_FENCE_WORD 0u
+/* FENCE: SERIALIZE_TRANSFER. */
+#define COPY_DESCRIPTOR_FENCE_SHIFT 36u
+#define COPY_DESCRIPTOR_FENCE_WIDTH 1u
+#define COPY_DESCRIPTOR_FENCE_MASK 0x0000001000000000ull
+static inline uint64_t copy_descriptor_fence(const uint64_t w[])
+{
+    return (w[0] & COPY_DESCRIPTOR_FENCE_MASK) >> COPY_DESCRIPTOR_FENCE_SHIFT;
+}
+static inline void copy_descriptor_set_fence(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_DESCRIPTOR_FENCE_MASK;
+    w[0] |= (v << COPY_DESCRIPTOR_FENCE_SHIFT) & COPY_DESCRIPTOR_FENCE_MASK;
+}
+
+#define COPY_DESCRIPTOR_NULL_WORD 0u
+/* NULL: NULL_TRANSFER. */
+#define COPY_DESCRIPTOR_NULL_SHIFT 37u
+#define COPY_DESCRIPTOR_NULL_WIDTH 1u
+#define COPY_DESCRIPTOR_NULL_MASK 0x0000002000000000ull
+static inline uint64_t copy_descriptor_null(const uint64_t w[])
+{
+    return (w[0] & COPY_DESCRIPTOR_NULL_MASK) >> COPY_DESCRIPTOR_NULL_SHIFT;
+}
+static inline void copy_descriptor_set_null(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_DESCRIPTOR_NULL_MASK;
+    w[0] |= (v << COPY_DESCRIPTOR_NULL_SHIFT) & COPY_DESCRIPTOR_NULL_MASK;
+}
+
+#define COPY_DESCRIPTOR_SRC_BRK_WORD 0u
+/* SRC_BRK: SOURCE_PAGE_BREAK. */
+#define COPY_DESCRIPTOR_SRC_BRK_SHIFT 38u
+#define COPY_DESCRIPTOR_SRC_BRK_WIDTH 1u
+#define COPY_DESCRIPTOR_SRC_BRK_MASK 0x0000004000000000ull
+static inline uint64_t copy_descriptor_src_brk(const uint64_t w[])
+{
+    return (w[0] & COPY_DESCRIPTOR_SRC_BRK_MASK) >> COPY_DESCRIPTOR_SRC_BRK_SHIFT;
+}
+static inline void copy_descriptor_set_src_brk(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_DESCRIPTOR_SRC_BRK_MASK;
+    w[0] |= (v << COPY_DESCRIPTOR_SRC_BRK_SHIFT) & COPY_DESCRIPTOR_SRC_BRK_MASK;
+}
+
+#define COPY_DESCRIPTOR_DST_BRK_WORD 0u
+/* DST_BRK: DESTINATION_PAGE_BREAK. */
+#define COPY_DESCRIPTOR_DST_BRK_SHIFT 39u
+#define COPY_DESCRIPTOR_DST_BRK_WIDTH 1u
+#define COPY_DESCRIPTOR_DST_BRK_MASK 0x0000008000000000ull
+static inline uint64_t copy_descriptor_dst_brk(const uint64_t w[])
+{
+    return (w[0] & COPY_DESCRIPTOR_DST_BRK_MASK) >> COPY_DESCRIPTOR_DST_BRK_SHIFT;
+}
+static inline void copy_descriptor_set_dst_brk(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_DESCRIPTOR_DST_BRK_MASK;
+    w[0] |= (v << COPY_DESCRIPTOR_DST_BRK_SHIFT) & COPY_DESCRIPTOR_DST_BRK_MASK;
+}
+
+#define COPY_DESCRIPTOR_BUNDLE_WORD 0u
+/* BUNDLE: Accepted, no effect. */
+#define COPY_DESCRIPTOR_BUNDLE_SHIFT 40u
+#define COPY_DESCRIPTOR_BUNDLE_WIDTH 1u
+#define COPY_DESCRIPTOR_BUNDLE_MASK 0x0000010000000000ull
+static inline uint64_t copy_descriptor_bundle(const uint64_t w[])
+{
+    return (w[0] & COPY_DESCRIPTOR_BUNDLE_MASK) >> COPY_DESCRIPTOR_BUNDLE_SHIFT;
+}
+static inline void copy_descriptor_set_bundle(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_DESCRIPTOR_BUNDLE_MASK;
+    w[0] |= (v << COPY_DESCRIPTOR_BUNDLE_SHIFT) & COPY_DESCRIPTOR_BUNDLE_MASK;
+}
+
+#define COPY_DESCRIPTOR_DEST_DCA_WORD 0u
+/* DEST_DCA: DESTINATION_DCA_ENABLE: accepted, no effect. */
+#define COPY_DESCRIPTOR_DEST_DCA_SHIFT 41u
+#define COPY_DESCRIPTOR_DEST_DCA_WIDTH 1u
+#define COPY_DESCRIPTOR_DEST_DCA_MASK 0x0000020000000000ull
+static inline uint64_t copy_descriptor_dest_dca(const uint64_t w[])
+{
+    return (w[0] & COPY_DESCRIPTOR_DEST_DCA_MASK) >> COPY_DESCRIPTOR_DEST_DCA_SHIFT;
+}
+static inline void copy_descriptor_set_dest_dca(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_DESCRIPTOR_DEST_DCA_MASK;
+    w[0] |= (v << COPY_DESCRIPTOR_DEST_DCA_SHIFT) & COPY_DESCRIPTOR_DEST_DCA_MASK;
+}
+
+#define COPY_DESCRIPTOR_HINT_WORD 0u
+/* HINT: Accepted, no effect. */
+#define COPY_DESCRIPTOR_HINT_SHIFT 42u
+#define COPY_DESCRIPTOR_HINT_WIDTH 1u
+#define COPY_DESCRIPTOR_HINT_MASK 0x0000040000000000ull
+static inline uint64_t copy_descriptor_hint(const uint64_t w[])
+{
+    return (w[0] & COPY_DESCRIPTOR_HINT_MASK) >> COPY_DESCRIPTOR_HINT_SHIFT;
+}
+static inline void copy_descriptor_set_hint(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_DESCRIPTOR_HINT_MASK;
+    w[0] |= (v << COPY_DESCRIPTOR_HINT_SHIFT) & COPY_DESCRIPTOR_HINT_MASK;
+}
+
+#define COPY_DESCRIPTOR_OP_WORD 0u
+/* OP: Operation. */
+#define COPY_DESCRIPTOR_OP_SHIFT 56u
+#define COPY_DESCRIPTOR_OP_WIDTH 8u
+#define COPY_DESCRIPTOR_OP_MASK 0xFF00000000000000ull
+static inline uint64_t copy_descriptor_op(const uint64_t w[])
+{
+    return (w[0] & COPY_DESCRIPTOR_OP_MASK) >> COPY_DESCRIPTOR_OP_SHIFT;
+}
+static inline void copy_descriptor_set_op(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_DESCRIPTOR_OP_MASK;
+    w[0] |= (v << COPY_DESCRIPTOR_OP_SHIFT) & COPY_DESCRIPTOR_OP_MASK;
+}
+
+#define COPY_DESCRIPTOR_SRC_WORD 1u
+/* SRC: SourceAddress; of FILL: the pattern, first byte lowest. */
+#define COPY_DESCRIPTOR_SRC_SHIFT 0u
+#define COPY_DESCRIPTOR_SRC_WIDTH 64u
+#define COPY_DESCRIPTOR_SRC_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t copy_descriptor_src(const uint64_t w[])
+{
+    return (w[1] & COPY_DESCRIPTOR_SRC_MASK) >> COPY_DESCRIPTOR_SRC_SHIFT;
+}
+static inline void copy_descriptor_set_src(uint64_t w[], uint64_t v)
+{
+    w[1] &= ~COPY_DESCRIPTOR_SRC_MASK;
+    w[1] |= (v << COPY_DESCRIPTOR_SRC_SHIFT) & COPY_DESCRIPTOR_SRC_MASK;
+}
+
+#define COPY_DESCRIPTOR_DST_WORD 2u
+/* DST: DestinationAddress. */
+#define COPY_DESCRIPTOR_DST_SHIFT 0u
+#define COPY_DESCRIPTOR_DST_WIDTH 64u
+#define COPY_DESCRIPTOR_DST_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t copy_descriptor_dst(const uint64_t w[])
+{
+    return (w[2] & COPY_DESCRIPTOR_DST_MASK) >> COPY_DESCRIPTOR_DST_SHIFT;
+}
+static inline void copy_descriptor_set_dst(uint64_t w[], uint64_t v)
+{
+    w[2] &= ~COPY_DESCRIPTOR_DST_MASK;
+    w[2] |= (v << COPY_DESCRIPTOR_DST_SHIFT) & COPY_DESCRIPTOR_DST_MASK;
+}
+
+#define COPY_DESCRIPTOR_NEXT_WORD 3u
+/* NEXT: NextDescriptor: bus address, aligned to 64 bytes. */
+#define COPY_DESCRIPTOR_NEXT_SHIFT 0u
+#define COPY_DESCRIPTOR_NEXT_WIDTH 64u
+#define COPY_DESCRIPTOR_NEXT_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t copy_descriptor_next(const uint64_t w[])
+{
+    return (w[3] & COPY_DESCRIPTOR_NEXT_MASK) >> COPY_DESCRIPTOR_NEXT_SHIFT;
+}
+static inline void copy_descriptor_set_next(uint64_t w[], uint64_t v)
+{
+    w[3] &= ~COPY_DESCRIPTOR_NEXT_MASK;
+    w[3] |= (v << COPY_DESCRIPTOR_NEXT_SHIFT) & COPY_DESCRIPTOR_NEXT_MASK;
+}
+
+#define COPY_DESCRIPTOR_NEXT_SRC_WORD 4u
+/* NEXT_SRC: NextSourceAddress, of a page; with SRC_BRK. */
+#define COPY_DESCRIPTOR_NEXT_SRC_SHIFT 0u
+#define COPY_DESCRIPTOR_NEXT_SRC_WIDTH 64u
+#define COPY_DESCRIPTOR_NEXT_SRC_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t copy_descriptor_next_src(const uint64_t w[])
+{
+    return (w[4] & COPY_DESCRIPTOR_NEXT_SRC_MASK) >> COPY_DESCRIPTOR_NEXT_SRC_SHIFT;
+}
+static inline void copy_descriptor_set_next_src(uint64_t w[], uint64_t v)
+{
+    w[4] &= ~COPY_DESCRIPTOR_NEXT_SRC_MASK;
+    w[4] |= (v << COPY_DESCRIPTOR_NEXT_SRC_SHIFT) & COPY_DESCRIPTOR_NEXT_SRC_MASK;
+}
+
+#define COPY_DESCRIPTOR_NEXT_DST_WORD 5u
+/* NEXT_DST: NextDestinationAddress, of a page; with DST_BRK. */
+#define COPY_DESCRIPTOR_NEXT_DST_SHIFT 0u
+#define COPY_DESCRIPTOR_NEXT_DST_WIDTH 64u
+#define COPY_DESCRIPTOR_NEXT_DST_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t copy_descriptor_next_dst(const uint64_t w[])
+{
+    return (w[5] & COPY_DESCRIPTOR_NEXT_DST_MASK) >> COPY_DESCRIPTOR_NEXT_DST_SHIFT;
+}
+static inline void copy_descriptor_set_next_dst(uint64_t w[], uint64_t v)
+{
+    w[5] &= ~COPY_DESCRIPTOR_NEXT_DST_MASK;
+    w[5] |= (v << COPY_DESCRIPTOR_NEXT_DST_SHIFT) & COPY_DESCRIPTOR_NEXT_DST_MASK;
+}
+
+#define COPY_DESCRIPTOR_USER1_WORD 6u
+/* USER1: UserContext1: never looked at. */
+#define COPY_DESCRIPTOR_USER1_SHIFT 0u
+#define COPY_DESCRIPTOR_USER1_WIDTH 64u
+#define COPY_DESCRIPTOR_USER1_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t copy_descriptor_user1(const uint64_t w[])
+{
+    return (w[6] & COPY_DESCRIPTOR_USER1_MASK) >> COPY_DESCRIPTOR_USER1_SHIFT;
+}
+static inline void copy_descriptor_set_user1(uint64_t w[], uint64_t v)
+{
+    w[6] &= ~COPY_DESCRIPTOR_USER1_MASK;
+    w[6] |= (v << COPY_DESCRIPTOR_USER1_SHIFT) & COPY_DESCRIPTOR_USER1_MASK;
+}
+
+#define COPY_DESCRIPTOR_USER2_WORD 7u
+/* USER2: UserContext2: never looked at. */
+#define COPY_DESCRIPTOR_USER2_SHIFT 0u
+#define COPY_DESCRIPTOR_USER2_WIDTH 64u
+#define COPY_DESCRIPTOR_USER2_MASK 0xFFFFFFFFFFFFFFFFull
+static inline uint64_t copy_descriptor_user2(const uint64_t w[])
+{
+    return (w[7] & COPY_DESCRIPTOR_USER2_MASK) >> COPY_DESCRIPTOR_USER2_SHIFT;
+}
+static inline void copy_descriptor_set_user2(uint64_t w[], uint64_t v)
+{
+    w[7] &= ~COPY_DESCRIPTOR_USER2_MASK;
+    w[7] |= (v << COPY_DESCRIPTOR_USER2_SHIFT) & COPY_DESCRIPTOR_USER2_MASK;
+}
+
+/* copy_completion: 8 bytes at CHANCMP, written as CHANSTS then reads. */
+#define COPY_COMPLETION_BYTES 8u
+#define COPY_COMPLETION_WORDS 1u
+
+#define COPY_COMPLETION_STATUS_WORD 0u
+/* STATUS: enum chan_status. */
+#define COPY_COMPLETION_STATUS_SHIFT 0u
+#define COPY_COMPLETION_STATUS_WIDTH 3u
+#define COPY_COMPLETION_STATUS_MASK 0x0000000000000007ull
+static inline uint64_t copy_completion_status(const uint64_t w[])
+{
+    return (w[0] & COPY_COMPLETION_STATUS_MASK) >> COPY_COMPLETION_STATUS_SHIFT;
+}
+static inline void copy_completion_set_status(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_COMPLETION_STATUS_MASK;
+    w[0] |= (v << COPY_COMPLETION_STATUS_SHIFT) & COPY_COMPLETION_STATUS_MASK;
+}
+
+#define COPY_COMPLETION_SOFT_ERR_WORD 0u
+/* SOFT_ERR: CHANERR is not 0. */
+#define COPY_COMPLETION_SOFT_ERR_SHIFT 3u
+#define COPY_COMPLETION_SOFT_ERR_WIDTH 1u
+#define COPY_COMPLETION_SOFT_ERR_MASK 0x0000000000000008ull
+static inline uint64_t copy_completion_soft_err(const uint64_t w[])
+{
+    return (w[0] & COPY_COMPLETION_SOFT_ERR_MASK) >> COPY_COMPLETION_SOFT_ERR_SHIFT;
+}
+static inline void copy_completion_set_soft_err(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_COMPLETION_SOFT_ERR_MASK;
+    w[0] |= (v << COPY_COMPLETION_SOFT_ERR_SHIFT) & COPY_COMPLETION_SOFT_ERR_MASK;
+}
+
+#define COPY_COMPLETION_ADDR_WORD 0u
+/* ADDR: Bits 63:6 of the address of the last descriptor that was processed. */
+#define COPY_COMPLETION_ADDR_SHIFT 6u
+#define COPY_COMPLETION_ADDR_WIDTH 58u
+#define COPY_COMPLETION_ADDR_MASK 0xFFFFFFFFFFFFFFC0ull
+static inline uint64_t copy_completion_addr(const uint64_t w[])
+{
+    return (w[0] & COPY_COMPLETION_ADDR_MASK) >> COPY_COMPLETION_ADDR_SHIFT;
+}
+static inline void copy_completion_set_addr(uint64_t w[], uint64_t v)
+{
+    w[0] &= ~COPY_COMPLETION_ADDR_MASK;
+    w[0] |= (v << COPY_COMPLETION_ADDR_SHIFT) & COPY_COMPLETION_ADDR_MASK;
+}
+
 #endif

@@ -37,6 +37,8 @@ const char *const pci_config_reg_names[CFGID_COUNT] = {
     "AER_COR_MASK",
     "AER_CTRL",
     "AER_HEADER",
+    "CHANERR_INT",
+    "CHANERRMSK_INT",
 };
 
 /* reset, ro, rw, w1c, rc, pulse, sticky, reg, hooks, high */
@@ -93,9 +95,9 @@ static const struct reg_word words_0[47] = {
 /* reset, ro, rw, w1c, rc, pulse, sticky, reg, hooks, high */
 static const struct reg_word words_1[11] = {
     {0x20001u, 0xFFFFFFFFu, 0, 0, 0, 0, 0, CFGID_AER_CAP, 0, 0},
-    {0, 0x10D000u, 0, 0x10D000u, 0, 0, 0x10D000u, CFGID_AER_UNCOR_STATUS, 0, 0},
-    {0, 0x10D000u, 0x10D000u, 0, 0, 0, 0x10D000u, CFGID_AER_UNCOR_MASK, 0, 0},
-    {0, 0x10D000u, 0x10D000u, 0, 0, 0, 0x10D000u, CFGID_AER_UNCOR_SEVERITY, 0, 0},
+    {0, 0x50D000u, 0, 0x50D000u, 0, 0, 0x50D000u, CFGID_AER_UNCOR_STATUS, 0, 0},
+    {0x400000u, 0x50D000u, 0x50D000u, 0, 0, 0, 0x50D000u, CFGID_AER_UNCOR_MASK, 0, 0},
+    {0x400000u, 0x50D000u, 0x50D000u, 0, 0, 0, 0x50D000u, CFGID_AER_UNCOR_SEVERITY, 0, 0},
     {0, 0x2000u, 0, 0x2000u, 0, 0, 0x2000u, CFGID_AER_COR_STATUS, 0, 0},
     {0x2000u, 0x2000u, 0x2000u, 0, 0, 0, 0x2000u, CFGID_AER_COR_MASK, 0, 0},
     {0, 0x1Fu, 0, 0, 0, 0, 0x1Fu, CFGID_AER_CTRL, 0, 0},
@@ -105,23 +107,30 @@ static const struct reg_word words_1[11] = {
     {0, 0xFFFFFFFFu, 0, 0, 0, 0, 0xFFFFFFFFu, CFGID_AER_HEADER, 0, 0},
 };
 
-static const struct reg_span spans[2] = {
+/* reset, ro, rw, w1c, rc, pulse, sticky, reg, hooks, high */
+static const struct reg_word words_2[2] = {
+    {0, 0x7FFFFu, 0, 0x7FFFFu, 0, 0, 0x7FFFFu, CFGID_CHANERR_INT, 0, 0},
+    {0, 0x7FFFFu, 0x7FFFFu, 0, 0, 0, 0x7FFFFu, CFGID_CHANERRMSK_INT, 0, 0},
+};
+
+static const struct reg_span spans[3] = {
     {0x0000u, 0xBCu, 1u, 47u, words_0},
     {0x0100u, 0x2Cu, 1u, 11u, words_1},
+    {0x0180u, 0x8u, 1u, 2u, words_2},
 };
 
 /* by offset >> REG_PAGE_SHIFT */
 static const uint8_t pages[8] = {
-    0x00, 0x00, 0x00, 0xFF, 0x01, 0xFF, 0xFF, 0xFF,
+    0x00, 0x00, 0x00, 0xFF, 0x01, 0xFF, 0x02, 0xFF,
 };
 
 const struct reg_map pci_config_map = {
     .name = "pci_config",
     .size = CFG_MAP_BYTES,
-    .spans = 2u,
+    .spans = 3u,
     .span = spans,
     .page = pages,
-    .hash = 0x60520BBEE566F214ull,
+    .hash = 0x927025E0A40421DCull,
     .regs = CFGID_COUNT,
     .reg_name = pci_config_reg_names,
 };

@@ -43,7 +43,9 @@ enum pci_config_reg {
     CFGID_AER_COR_MASK = 31,
     CFGID_AER_CTRL = 32,
     CFGID_AER_HEADER = 33,
-    CFGID_COUNT = 34
+    CFGID_CHANERR_INT = 34,
+    CFGID_CHANERRMSK_INT = 35,
+    CFGID_COUNT = 36
 };
 
 /* offsets, of element 0 in arrays */
@@ -82,6 +84,8 @@ enum pci_config_reg {
 #define CFG_AER_COR_MASK 0x0114u
 #define CFG_AER_CTRL 0x0118u
 #define CFG_AER_HEADER 0x011Cu
+#define CFG_CHANERR_INT 0x0180u
+#define CFG_CHANERRMSK_INT 0x0184u
 #define CFG_BAR_STRIDE 0x4u
 #define CFG_BAR_COUNT 6u
 #define CFG_AER_HEADER_STRIDE 0x4u
@@ -481,6 +485,10 @@ enum pci_config_reg {
 #define AER_UNCOR_STATUS_UR_SHIFT 20u
 #define AER_UNCOR_STATUS_UR_WIDTH 1u
 #define AER_UNCOR_STATUS_UR_MASK 0x00100000u
+/* INTERNAL: Uncorrectable Internal Error. */
+#define AER_UNCOR_STATUS_INTERNAL_SHIFT 22u
+#define AER_UNCOR_STATUS_INTERNAL_WIDTH 1u
+#define AER_UNCOR_STATUS_INTERNAL_MASK 0x00400000u
 
 /* AER_UNCOR_MASK: Uncorrectable Error Mask. */
 /* POISONED: As AER_UNCOR_STATUS. */
@@ -499,6 +507,10 @@ enum pci_config_reg {
 #define AER_UNCOR_MASK_UR_SHIFT 20u
 #define AER_UNCOR_MASK_UR_WIDTH 1u
 #define AER_UNCOR_MASK_UR_MASK 0x00100000u
+/* INTERNAL: As AER_UNCOR_STATUS. */
+#define AER_UNCOR_MASK_INTERNAL_SHIFT 22u
+#define AER_UNCOR_MASK_INTERNAL_WIDTH 1u
+#define AER_UNCOR_MASK_INTERNAL_MASK 0x00400000u
 
 /* AER_UNCOR_SEVERITY: Uncorrectable Error Severity: 1 is fatal. */
 /* POISONED: As AER_UNCOR_STATUS. */
@@ -517,6 +529,10 @@ enum pci_config_reg {
 #define AER_UNCOR_SEVERITY_UR_SHIFT 20u
 #define AER_UNCOR_SEVERITY_UR_WIDTH 1u
 #define AER_UNCOR_SEVERITY_UR_MASK 0x00100000u
+/* INTERNAL: As AER_UNCOR_STATUS. */
+#define AER_UNCOR_SEVERITY_INTERNAL_SHIFT 22u
+#define AER_UNCOR_SEVERITY_INTERNAL_WIDTH 1u
+#define AER_UNCOR_SEVERITY_INTERNAL_MASK 0x00400000u
 
 /* AER_COR_STATUS: Correctable Error Status. */
 /* ADVISORY: Advisory Non-Fatal Error. */
@@ -540,6 +556,18 @@ enum pci_config_reg {
 #define AER_HEADER_DWORD_SHIFT 0u
 #define AER_HEADER_DWORD_WIDTH 32u
 #define AER_HEADER_DWORD_MASK 0xFFFFFFFFu
+
+/* CHANERR_INT: Errors of the channels of a copy engine; of other functions it is not there. */
+/* ERRORS: As CHANERR, of all channels, without what CHANERRMSK keeps away. */
+#define CHANERR_INT_ERRORS_SHIFT 0u
+#define CHANERR_INT_ERRORS_WIDTH 19u
+#define CHANERR_INT_ERRORS_MASK 0x0007FFFFu
+
+/* CHANERRMSK_INT: Of a copy engine: 1 keeps an error of CHANERR_INT from AER. */
+/* MASK: As CHANERR_INT. */
+#define CHANERRMSK_INT_MASK_SHIFT 0u
+#define CHANERRMSK_INT_MASK_WIDTH 19u
+#define CHANERRMSK_INT_MASK_MASK 0x0007FFFFu
 
 extern const struct reg_map pci_config_map;
 extern const char *const pci_config_reg_names[CFGID_COUNT];

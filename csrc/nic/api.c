@@ -1,6 +1,4 @@
 /* api.c: the public calls: each is an input or an output of the card, observed and handed on. */
-#include <string.h>
-
 #include "base/bits.h"
 #include "nic/access.h"
 #include "nic/chimney.h"
@@ -9,6 +7,7 @@
 #include "nic/run.h"
 #include "nic/snapshot.h"
 #include "nic/vector.h"
+#include "pci/host.h"
 
 const char *vnic_strerror(int result)
 {
@@ -61,38 +60,22 @@ void vnic_cfg_write(vnic *card, uint32_t offset, unsigned width, uint32_t value)
 
 int vnic_map(vnic *card, uint64_t iova, void *host, uint64_t len, unsigned permissions)
 {
-    if (!host || permissions == 0 || permissions > (VNIC_MAP_READ | VNIC_MAP_WRITE)) {
-        return VNIC_EINVAL;
-    }
-    int result = memmap_add(&card->pci.map, iova, host, len, permissions);
-    if (result == VNIC_OK) {
-        api_emit(card,
-                 (struct vnic_event){
-                     .type = VNIC_EVENT_MAP, .width = (uint8_t)permissions, .addr = iova, .value = len});
-    }
-    return result;
+    return host_map(&card->pci, iova, host, len, permissions);
 }
 
 int vnic_unmap(vnic *card, uint64_t iova, uint64_t len)
 {
-    int result = memmap_remove(&card->pci.map, iova, len);
-    if (result == VNIC_OK) {
-        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_UNMAP, .addr = iova, .value = len});
-    }
-    return result;
+    return host_unmap(&card->pci, iova, len);
 }
 
 void vnic_unmap_all(vnic *card)
 {
-    memmap_clear(&card->pci.map);
-    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_UNMAP, .addr = 0, .value = UINT64_MAX});
+    host_unmap_all(&card->pci);
 }
 
 void vnic_set_unmapped(vnic *card, vnic_unmapped answer, void *opaque)
 {
-    card->pci.map.answer = answer;
-    card->pci.map.answer_opaque = opaque;
-    memmap_touch(&card->pci.map);
+    host_set_unmapped(&card->pci, answer, opaque);
 }
 
 /* ---- link ---- */
@@ -162,7 +145,11 @@ size_t vnic_frames(vnic *card, struct vnic_frame *frames, size_t max)
 
 void vnic_frames_release(vnic *card, size_t count)
 {
-    for (; count > 0 && card->tx_buffer.count > 0; count--) {
+    const size_t some = bits_min64(count, card->tx_buffer.count);
+    if (some != 0) {
+        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_RELEASE, .value = some});
+    }
+    for (size_t i = 0; i < some; i++) {
         packet_buffer_pop(&card->tx_buffer);
     }
 }
@@ -176,13 +163,11 @@ size_t vnic_interrupts(vnic *card, struct vnic_interrupt *interrupts, size_t max
 
 int vnic_advance(vnic *card, uint64_t now_ns)
 {
-    if (now_ns < card->pci.now_ns) {
-        return VNIC_ETIME;
+    const int result = host_set_time(&card->pci, now_ns);
+    if (result == VNIC_OK) {
+        vector_set_time(card);
     }
-    card->pci.now_ns = now_ns;
-    api_emit(card, (struct vnic_event){.type = VNIC_EVENT_TIME, .value = now_ns});
-    vector_set_time(card);
-    return VNIC_OK;
+    return result;
 }
 
 uint64_t vnic_now(const vnic *card)
@@ -290,38 +275,27 @@ uint64_t vnic_state_hash(vnic *card)
 
 void vnic_observe(vnic *card, vnic_observer observer, void *opaque, uint32_t mask)
 {
-    card->pci.observer = observer;
-    card->pci.observer_opaque = opaque;
-    card->pci.observer_mask = observer ? mask : 0;
-    pci_refresh(&card->pci);
+    host_observe(&card->pci, observer, opaque, mask);
+}
+
+void vnic_retell(vnic *card)
+{
+    host_retell(&card->pci);
 }
 
 int vnic_fault_arm(vnic *card, const struct vnic_fault *fault)
 {
-    int id = fault_arm(&card->pci.faults, fault);
-    if (id >= 0) {
-        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_ARM,
-                                           .len = sizeof *fault,
-                                           .value = (uint64_t)id,
-                                           .data = (const uint8_t *)fault});
-    }
-    pci_refresh(&card->pci);
-    return id;
+    return host_arm(&card->pci, fault);
 }
 
 int vnic_fault_disarm(vnic *card, int id)
 {
-    int result = fault_disarm(&card->pci.faults, id);
-    if (result == VNIC_OK) {
-        api_emit(card, (struct vnic_event){.type = VNIC_EVENT_ARM, .value = (uint64_t)id});
-    }
-    pci_refresh(&card->pci);
-    return result;
+    return host_disarm(&card->pci, id);
 }
 
 int64_t vnic_fault_fired(const vnic *card, int id)
 {
-    return fault_fired(&card->pci.faults, id);
+    return host_fired(&card->pci, id);
 }
 
 uint64_t vnic_register_map_hash(void)

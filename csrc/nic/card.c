@@ -87,7 +87,7 @@ static struct pci_identity card_identity(const struct vnic_config *c)
         .revision = c->revision,
         .function = c->function,
         .interrupt_pin = 1,
-        .is_multifunction = c->function != 0,
+        .is_multifunction = c->function != 0 || c->is_multifunction != 0,
         .bar_bytes = {[0] = CARD_BAR0_BYTES, [2] = CARD_BAR2_BYTES},
         .vectors = c->vectors,
         .msi_capable_log2 = c->msi_capable_log2,

@@ -1,6 +1,7 @@
 /* config.c: configuration space: identity, BARs, and what a write to it sets in motion. */
 #include "pci/config.h"
 
+#include "base/check.h"
 #include "pci/errors.h"
 #include "pci/interrupt.h"
 
@@ -113,9 +114,24 @@ static const struct regfile_ops config_ops = {.on_read = config_on_read, .on_wri
 
 /* --- life */
 
+/* [PCI-47] The generated map; the errors of channels are no registers of a function that has none. */
+static void config_build_map(struct pci_function *f)
+{
+    vnic_assert(pci_config_map.spans == PCI_CONFIG_SPANS);
+    for (uint32_t s = 0; s < PCI_CONFIG_SPANS; s++) {
+        f->config_span[s] = pci_config_map.span[s];
+        if (f->config_span[s].base == CFG_CHANERR_INT && !f->identity.has_channel_errors) {
+            f->config_span[s].count = 0;
+        }
+    }
+    f->config_map = pci_config_map;
+    f->config_map.span = f->config_span;
+}
+
 int config_create(struct pci_function *f)
 {
-    const int result = regfile_create(&f->config, &pci_config_map, &config_ops, f);
+    config_build_map(f);
+    const int result = regfile_create(&f->config, &f->config_map, &config_ops, f);
     if (result == VNIC_OK) {
         f->config.has_identity = true;
         config_identify(f);

@@ -190,8 +190,8 @@ static enum vnic_dma_status dma_issue_corrupt_read(struct pci_function *f, struc
     uint32_t moved = 0;
     const enum vnic_dma_status status = dma_move(f, hint, t, &moved);
     memset(t->into + moved, DMA_READ_FILL, t->len - moved);
+    dma_emit(f, t, purpose, moved, status); /* what came over the bus; the fault was told before */
     fault_corrupt(fault, t->into, t->len);
-    dma_emit(f, t, purpose, moved, status);
     return status;
 }
 

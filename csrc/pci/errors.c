@@ -2,6 +2,7 @@
 #include "pci/errors.h"
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "pci/config.h"
 
 /* The TLP is not ours to know: a register access comes as a call, a completion as its status. */
@@ -89,6 +90,17 @@ void pci_log_unsupported(struct pci_function *f, bool is_posted)
     errors_record_uncorrectable(f, AER_UNCOR_STATUS_UR_MASK, !is_posted);
 }
 
+/* [PCI-48] What the mask keeps away is noted, and AER does not hear of it. */
+void pci_log_channel_errors(struct pci_function *f, uint32_t bits)
+{
+    vnic_assert(f->identity.has_channel_errors);
+    bits &= CHANERR_INT_ERRORS_MASK;
+    config_set_bits(f, CFG_CHANERR_INT, bits);
+    if ((bits & ~regfile_get(&f->config, CFG_CHANERRMSK_INT)) != 0) {
+        errors_record_uncorrectable(f, AER_UNCOR_STATUS_INTERNAL_MASK, false);
+    }
+}
+
 void errors_settle(struct pci_function *f)
 {
     if (!errors_has_first(f)) {
@@ -98,5 +110,9 @@ void errors_settle(struct pci_function *f)
 
 bool errors_are_sound(const struct pci_function *f)
 {
+    const bool can_be_internal = f->identity.has_channel_errors;
+    if (!can_be_internal && config_is_set(f, CFG_AER_UNCOR_STATUS, AER_UNCOR_STATUS_INTERNAL_MASK)) {
+        return false;
+    }
     return regfile_get(&f->config, CFG_AER_CTRL) == 0 || errors_has_first(f);
 }

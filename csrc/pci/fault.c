@@ -132,6 +132,26 @@ const struct vnic_fault *fault_match(struct fault_registry *f, enum vnic_fault_s
     return &firing->fault;
 }
 
+struct vnic_fault fault_left(const struct fault_registry *f, uint32_t id)
+{
+    const struct fault_slot *slot = &f->slot[id];
+    struct vnic_fault left = slot->fault;
+    if (!slot->is_armed || (slot->matched > left.skip && slot->matched - left.skip >= left.count)) {
+        return (struct vnic_fault){.site = VNIC_FAULT_DMA_READ,
+                                   .action = VNIC_FAULT_ERROR,
+                                   .argument = VNIC_DMA_UNSUPPORTED,
+                                   .skip = UINT64_MAX,
+                                   .count = 1};
+    }
+    if (slot->matched > left.skip) {
+        left.count -= slot->matched - left.skip;
+        left.skip = 0;
+    } else {
+        left.skip -= slot->matched;
+    }
+    return left;
+}
+
 /* [PCI-43] The bytes of the mask that would lie behind the end are not used. */
 void fault_corrupt(const struct vnic_fault *fault, uint8_t *bytes, uint64_t len)
 {

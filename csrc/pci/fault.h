@@ -25,6 +25,9 @@ int fault_arm(struct fault_registry *f, const struct vnic_fault *fault);
 int fault_disarm(struct fault_registry *f, int id);
 int64_t fault_fired(const struct fault_registry *f, int id);
 
+/* The fault that behaves from now on as the armed one `id` does; a slot that is free: one that never fires. */
+struct vnic_fault fault_left(const struct fault_registry *f, uint32_t id);
+
 /* The fault that fires on this occurrence, or NULL. first..last: the addresses it covers. *id: which. */
 const struct vnic_fault *fault_match(struct fault_registry *f, enum vnic_fault_site site, unsigned index,
                                      uint64_t first, uint64_t last, int *id);

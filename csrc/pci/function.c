@@ -67,8 +67,8 @@ void pci_destroy(struct pci_function *f)
 /* The function itself is part of its owner. */
 size_t pci_footprint(const struct pci_function *f)
 {
-    return regfile_bytes(f->config.map) + regfile_bytes(f->msix.map) + f->map.capacity * sizeof(*f->map.region)
-           + f->faults.capacity * sizeof(*f->faults.slot);
+    return regfile_bytes(f->config.map) + regfile_bytes(f->msix.map)
+           + f->map.capacity * sizeof(*f->map.region) + f->faults.capacity * sizeof(*f->faults.slot);
 }
 
 /* --- what is derived */

@@ -13,6 +13,7 @@
 #define PCI_BARS 6
 #define PCI_VECTORS_MAX 64
 #define PCI_MSIX_SPANS 2
+#define PCI_CONFIG_SPANS 3
 /* Interrupts not yet fetched; when it is full, equal messages are one and others wait. */
 #define PCI_OUT_MAX 256
 
@@ -26,6 +27,7 @@ struct pci_identity {
     uint8_t msix_bar;
     uint32_t msix_table_offset, msix_pba_offset; /* the Pending Bit Array MSIX_PBA bytes behind the table */
     uint32_t map_regions, faults;
+    bool has_channel_errors; /* CHANERR_INT and CHANERRMSK_INT are registers */
 };
 
 /* How far a reset of the function goes. */
@@ -81,6 +83,8 @@ struct pci_function {
     uint32_t windows;
     struct reg_map msix_map; /* as generated, with the entries that this function has */
     struct reg_span msix_span[PCI_MSIX_SPANS];
+    struct reg_map config_map; /* as generated, with the registers that this function has */
+    struct reg_span config_span[PCI_CONFIG_SPANS];
     bool wants_flr, has_mask_changed; /* noted by register hooks during an access */
 };
 
@@ -114,6 +118,7 @@ size_t pci_interrupts(struct pci_function *f, struct vnic_interrupt *out, size_t
 /* Errors into Status, Device Status and AER. */
 void pci_log_dma_error(struct pci_function *f, enum vnic_dma_status status);
 void pci_log_unsupported(struct pci_function *f, bool is_posted); /* a request to us that we do not support */
+void pci_log_channel_errors(struct pci_function *f, uint32_t bits); /* of a function that has them */
 
 /* Recomputes what is derived; called by everything that changes what it follows from: also after arming or
  * disarming a fault, and after a change of the observer. */

@@ -293,6 +293,10 @@ size_t pci_interrupts(struct pci_function *f, struct vnic_interrupt *out, size_t
             interrupt_settle(f);
         }
     }
+    if (taken != 0) {
+        struct vnic_event event = {.type = VNIC_EVENT_TAKE, .value = taken};
+        pci_emit(f, &event);
+    }
     return taken;
 }
 

@@ -217,6 +217,13 @@ uint32_t regfile_reset_value(const struct regfile *r, uint32_t offset)
     return word != NULL ? word->reset : 0;
 }
 
+const char *regfile_name(const struct reg_map *map, uint64_t offset)
+{
+    struct reg_ref ref;
+    const struct reg_word *word = offset < map->size ? regfile_find(map, (uint32_t)offset, &ref) : NULL;
+    return word != NULL ? map->reg_name[ref.reg] : NULL;
+}
+
 /* --- snapshot */
 
 /* Saves every word that differs from its reset value, by rising offset; with a NULL it only counts them. */

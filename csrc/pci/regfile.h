@@ -31,7 +31,8 @@ struct regfile_ops {
 struct regfile {
     const struct reg_map *map;
     uint32_t *word; /* map->size / 4 words, by offset */
-    const uint32_t *plain; /* likewise: the bits that read back, where a read asks no hook and clears nothing; or 0 */
+    const uint32_t
+        *plain; /* likewise: the bits that read back, where a read asks no hook and clears nothing; or 0 */
     const struct regfile_ops *ops;
     void *owner;
     uint64_t strays; /* accesses to words that are no register */
@@ -83,6 +84,8 @@ static inline bool regfile_read_plain(const struct regfile *r, uint64_t offset, 
 
 /* Bits of a word that read back and that no access changes; 0 where there is no register. */
 uint32_t regfile_fixed_bits(const struct regfile *r, uint32_t offset);
+/* The register that the byte at offset is of; NULL where there is none. */
+const char *regfile_name(const struct reg_map *map, uint64_t offset);
 uint32_t regfile_reset_value(const struct regfile *r, uint32_t offset);
 
 /* Only words that differ from their reset value are saved; on loading, bits that no access can set are

@@ -11,6 +11,7 @@ struct arrival {
     bool is_link_multicast; /* or broadcast */
     bool is_loop;           /* from ourselves */
     bool ip_is_good, l4_is_good; /* verified below */
+    bool is_kept; /* the bytes stay until copies of them are done */
     bool was_fragment;
 };
 

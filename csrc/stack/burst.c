@@ -7,7 +7,7 @@
 #include "stack/train_in.h"
 
 enum {
-    BURST_FRAMES = 32,
+    BURST_FRAMES = TRAIN_PARTS_MAX,
     BURST_AHEAD = 6,        /* frames whose headers are fetched ahead */
     BURST_TIMERS_AHEAD = 3 /* whose connections have come meanwhile */
 };
@@ -146,6 +146,7 @@ static uint32_t burst_take(struct burst *b, uint32_t i)
                           : csum_pseudo_v4(l4 - 8, WIRE_PROTO_TCP, 0),
         .ecn = (is_ipv6 ? l4[-39] >> 4 : l4[-19]) & 3,
         .is_good = (part->flags & VNIC_STACK_RX_L4_GOOD) != 0,
+        .is_kept = (part->flags & VNIC_STACK_RX_KEPT) != 0,
     };
     uint32_t count = 1, taken = 0;
 

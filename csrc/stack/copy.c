@@ -56,6 +56,24 @@ static void copy_settle(struct vnic_stack *s, struct socket *socket, const struc
     receive_queue_trim(s, socket, c);
 }
 
+/* By the hook, or by the processor where it declines or there is none; true when that is done. */
+static bool copy_now(struct vnic_stack *s, uint8_t *to, const uint8_t *from, uint32_t len, uint64_t ticket)
+{
+    struct sockets *sockets = &s->sockets;
+    int answer = VNIC_HOOK_DECLINED;
+
+    if (sockets->hook != NULL) {
+        answer = sockets->hook(sockets->hook_opaque, to, from, len, ticket);
+    }
+    if (answer == VNIC_HOOK_DECLINED) {
+        memcpy(to, from, len);
+        s->statistics.copied_bytes += len;
+    } else {
+        s->statistics.hooked_bytes += len;
+    }
+    return answer != VNIC_HOOK_LATER;
+}
+
 /* By the hook, or behind copies of its that are under way. False when the hook has no ticket left. */
 static bool copy_with_ticket(struct vnic_stack *s, struct socket *socket, struct tcp_connection *c,
                              uint32_t post, const uint8_t *from, uint32_t len)
@@ -78,13 +96,7 @@ static bool copy_with_ticket(struct vnic_stack *s, struct socket *socket, struct
     rest->copying += len;
     socket_set(socket, SOCKET_COPIES);
     receive_queue_consume(s, socket, c, len);
-    if (sockets->hook == NULL) {
-        memcpy(to, from, len);
-        copy->is_done = 1;
-    } else {
-        copy->is_done =
-            sockets->hook(sockets->hook_opaque, to, from, len, (uint64_t)copy->generation << 32 | index) == 0;
-    }
+    copy->is_done = copy_now(s, to, from, len, (uint64_t)copy->generation << 32 | index);
     copy_settle(s, socket, c);
     return true;
 }
@@ -100,6 +112,7 @@ bool copy_start(struct vnic_stack *s, struct socket *socket, struct tcp_connecti
         return copy_with_ticket(s, socket, c, post, from, len);
     }
     memcpy(buffer->data + buffer->done, from, len);
+    s->statistics.copied_bytes += len;
     buffer->done += len;
     receive_queue_consume(s, socket, c, len);
     return true;

@@ -121,6 +121,7 @@ static void reassemble(struct vnic_stack *s, const struct arrival *arrival, cons
         whole.was_fragment = true;
         whole.ip_is_good = true;
         whole.l4_is_good = false;
+        whole.is_kept = false;
         ipv4_receive(s, &whole, s->fragments.whole, len);
     }
 }
@@ -140,6 +141,7 @@ static struct packet describe(const struct arrival *arrival, const uint8_t *ip, 
         .tos = ip[1],
         .interface = arrival->interface,
         .l4_is_good = arrival->l4_is_good,
+        .is_kept = arrival->is_kept,
         .was_fragment = arrival->was_fragment,
         .ip = ip,
         .ip_len = total,

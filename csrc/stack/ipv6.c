@@ -141,6 +141,7 @@ static void reassemble(struct vnic_stack *s, const struct arrival *arrival, cons
     if (fragment_add(s, &fragment, &len) == FRAGMENT_WHOLE) {
         whole.was_fragment = true;
         whole.l4_is_good = false;
+        whole.is_kept = false;
         ipv6_receive(s, &whole, s->fragments.whole, len);
     }
 }
@@ -200,6 +201,7 @@ static struct packet describe(const struct arrival *arrival, const uint8_t *ip, 
         .tos = tos,
         .interface = arrival->interface,
         .l4_is_good = arrival->l4_is_good,
+        .is_kept = arrival->is_kept,
         .was_fragment = arrival->was_fragment,
         .ip = ip,
         .ip_len = total,

@@ -84,6 +84,7 @@ static void receive_frame(struct vnic_stack *s, uint32_t interface, const uint8_
         .is_loop = is_loop,
         .ip_is_good = (flags & VNIC_STACK_RX_IP_GOOD) != 0,
         .l4_is_good = (flags & VNIC_STACK_RX_L4_GOOD) != 0,
+        .is_kept = (flags & VNIC_STACK_RX_KEPT) != 0,
     };
     const uint32_t at = pass_ethernet(s, interface, frame, len);
 

@@ -63,9 +63,14 @@ static void outcome_payload(struct vnic_stack *s, struct socket *socket, struct 
         receive_queue_store(s, socket, c, result->seq, payload->bytes + result->skip, result->len);
     } else if ((result->events & TCP_EVENT_DATA) == 0 && place == RECEIVE_IN_BLOCKS) {
         receive_queue_trim(s, socket, c); /* put there in vain */
+    } else if ((result->events & TCP_EVENT_DATA) != 0 && place == RECEIVE_KEPT) {
+        kept_deliver(s, socket, c, result->seq, payload->pieces, payload->count);
     }
     if ((result->events & TCP_EVENT_READABLE) != 0) {
-        receive_queue_deliver(s, socket, c, result->delivered, place, (result->events & TCP_EVENT_PUSH) != 0);
+        /* Of what came out of order nobody knows any more whether it was pushed: it must not wait for more. */
+        const bool is_pushed = (result->events & TCP_EVENT_PUSH) != 0 || result->delivered > result->len;
+
+        receive_queue_deliver(s, socket, c, result->delivered, place, is_pushed);
     }
 }
 

@@ -3,12 +3,15 @@
 #define VNIC_STACK_OUTCOME_H
 
 #include "stack/event.h"
+#include "stack/receive_kept.h"
 #include "stack/receive_queue.h"
 
 /* The payload of the segment that was put in. */
 struct outcome_payload {
-    const uint8_t *bytes;
+    const uint8_t *bytes; /* RECEIVE_NOT_PLACED: all of it */
     enum receive_place place; /* where it lies already */
+    const struct kept_piece *pieces; /* RECEIVE_KEPT: in frames that stay */
+    uint32_t count;
 };
 
 /* payload: NULL unless it was tcp_input(). The socket may be gone afterwards. */

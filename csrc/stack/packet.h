@@ -17,6 +17,7 @@ struct packet {
     uint8_t interface;
     uint8_t is_multicast; /* broadcast or multicast on either layer: never answered by RST or an ICMP error */
     uint8_t l4_is_good; /* checksum verified below */
+    uint8_t is_kept; /* the bytes stay until copies of them are done */
     uint8_t was_fragment; /* came with a Fragment header, or in pieces */
     const uint8_t
         *ip; /* IP header as received, for ICMP errors; ip_len bytes from it belong to the datagram */

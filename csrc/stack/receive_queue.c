@@ -86,6 +86,7 @@ uint64_t receive_queue_copy(struct vnic_stack *s, struct socket *socket, const s
 {
     uint64_t sum;
 
+    s->statistics.copied_bytes += len;
     if (room->len < len) {
         return receive_copy_across(s, socket, c, room, offset, bytes, len);
     }
@@ -148,6 +149,7 @@ static void receive_read_pieces(struct vnic_stack *s, struct socket *socket, uin
 
 void receive_queue_read(struct vnic_stack *s, struct socket *socket, uint32_t seq, void *out, uint32_t len)
 {
+    s->statistics.copied_bytes += len;
     if ((socket->offload & OFFLOAD_PIECES) == 0) {
         blocks_read(&s->sockets.receive_blocks, &socket->receive, seq, out, len);
     } else {
@@ -158,6 +160,7 @@ void receive_queue_read(struct vnic_stack *s, struct socket *socket, uint32_t se
 void receive_queue_store(struct vnic_stack *s, struct socket *socket, struct tcp_connection *c, uint32_t seq,
                          const uint8_t *bytes, uint32_t len)
 {
+    s->statistics.copied_bytes += len;
     if (blocks_write(&s->sockets.receive_blocks, &socket->receive, seq, bytes, len) < len) {
         tcp_drop_ranges(s->tcp, c);
         receive_queue_drop_ranges(s, socket, c);
@@ -172,8 +175,8 @@ void receive_queue_deliver(struct vnic_stack *s, struct socket *socket, struct t
         s->sockets.buffers[post_open(&s->sockets, socket)].done += delivered;
         receive_queue_consume(s, socket, c, delivered);
     }
+    socket_set(socket, is_pushed ? SOCKET_PUSHED : 0); /* also for who posts later */
     if (!socket_is_waiting(socket) && socket->posts != 0) {
-        socket_set(socket, is_pushed ? SOCKET_PUSHED : 0);
         post_fill(s, socket, c);
     }
     if (c->rcv_unread != 0) {

@@ -4,8 +4,8 @@
 
 #include "stack/socket.h"
 
-/* Where predicted payload was put before the engine saw its segment. */
-enum receive_place { RECEIVE_NOT_PLACED, RECEIVE_IN_BLOCKS, RECEIVE_IN_POST };
+/* Where predicted payload was put before the engine saw its segment; RECEIVE_KEPT: it stays in its frames. */
+enum receive_place { RECEIVE_NOT_PLACED, RECEIVE_IN_BLOCKS, RECEIVE_IN_POST, RECEIVE_KEPT };
 
 /* First in-order byte that the user has not taken. */
 static inline uint32_t receive_queue_front(const struct tcp_connection *c)

@@ -29,10 +29,25 @@ void segment_in_put(struct vnic_stack *s, struct socket *socket, struct tcp_segm
                     const uint8_t *payload)
 {
     struct tcp_connection *c = socket_connection(s, socket);
-    const struct outcome_payload stored = {payload, RECEIVE_NOT_PLACED};
+    const struct outcome_payload stored = {.bytes = payload, .place = RECEIVE_NOT_PLACED};
 
     segment->refused = segment->len != 0 && !receive_queue_may_take(s, socket, c, segment->seq, segment->len);
     segment_in_apply(s, socket, c, segment, &stored);
+}
+
+/* What is predicted and kept goes from its frame to posted buffers, and what they do not hold to blocks. [SOCK-29] */
+static bool segment_in_keep(struct vnic_stack *s, struct socket *socket, struct tcp_connection *c,
+                            struct tcp_segment *segment, const uint8_t *bytes)
+{
+    const struct kept_piece piece = {bytes, segment->len};
+    const struct outcome_payload payload = {.place = RECEIVE_KEPT, .pieces = &piece, .count = 1};
+    const uint32_t room = kept_room(s, socket, c, 1, segment->len), rest = segment->len - room;
+
+    if (room == 0 || (rest != 0 && !receive_queue_may_take(s, socket, c, segment->seq + room, rest))) {
+        return false;
+    }
+    segment_in_apply(s, socket, c, segment, &payload);
+    return true;
 }
 
 void segment_in_take(struct vnic_stack *s, struct socket *socket, const struct segment_bytes *bytes)
@@ -42,6 +57,7 @@ void segment_in_take(struct vnic_stack *s, struct socket *socket, const struct s
     struct outcome_payload payload;
     struct receive_room room;
     uint32_t header_len;
+    bool is_predicted;
     uint64_t sum = 0;
 
     if (tcp_header_parse(&segment, bytes->l4, bytes->len) != 0) {
@@ -51,9 +67,13 @@ void segment_in_take(struct vnic_stack *s, struct socket *socket, const struct s
     segment.ecn = bytes->ecn;
     segment.refused = 0;
     header_len = bytes->len - segment.len;
-    payload = (struct outcome_payload){bytes->l4 + header_len, RECEIVE_NOT_PLACED};
-    if (segment.len != 0 && segment_is_predicted(c, &segment)
-        && receive_queue_room(s, socket, c, segment.len, &room)) {
+    payload = (struct outcome_payload){.bytes = bytes->l4 + header_len, .place = RECEIVE_NOT_PLACED};
+    is_predicted = segment.len != 0 && segment_is_predicted(c, &segment);
+    if (is_predicted && bytes->is_kept && bytes->is_good
+        && segment_in_keep(s, socket, c, &segment, payload.bytes)) {
+        return;
+    }
+    if (is_predicted && receive_queue_room(s, socket, c, segment.len, &room)) {
         payload.place = room.place;
         sum = receive_queue_copy(s, socket, c, &room, 0, payload.bytes, segment.len);
     }
@@ -151,6 +171,7 @@ void network_to_tcp(struct vnic_stack *s, const struct packet *packet)
         .pseudo = header_pseudo(&packet->source, &packet->destination, WIRE_PROTO_TCP, packet->l4_len),
         .ecn = packet->ecn,
         .is_good = packet->l4_is_good != 0,
+        .is_kept = packet->is_kept != 0,
     };
     struct socket *socket;
     struct arrived in;

@@ -14,6 +14,7 @@ struct segment_bytes {
     uint64_t pseudo;   /* sum of the pseudo header */
     uint8_t ecn;
     bool is_good;      /* verified below */
+    bool is_kept;      /* the bytes stay until copies of them are done */
 };
 
 /* Verifies it, copying what is predicted on the way, and gives it to the engine. */

@@ -69,6 +69,7 @@ uint32_t send_queue_copy(struct vnic_stack *s, struct socket *socket, const stru
         index_ring_push(&s->sockets.starved, socket_index(&s->sockets, socket));
         s->statistics.buffers_full++;
     }
+    s->statistics.copied_bytes += allowed;
     return blocks_write(&s->sockets.send_blocks, &socket->send, seq, bytes, allowed);
 }
 
@@ -147,6 +148,7 @@ uint64_t send_queue_read(struct vnic_stack *s, struct socket *socket, uint32_t s
     uint64_t sum = 0;
     uint32_t done = 0;
 
+    s->statistics.copied_bytes += len;
     while (done < len) {
         uint32_t piece;
         const uint8_t *from = send_queue_find(&s->sockets, socket, seq + done, &piece);

@@ -140,6 +140,13 @@ static int stream_end(const struct socket *socket, const struct tcp_connection *
     return c->state < TCP_STATE_ESTABLISHED ? VNIC_STACK_ENOTCONN : VNIC_STACK_EAGAIN;
 }
 
+/* The user took bytes himself: when those were all, their push concerns no buffer posted later. */
+static void stream_take(struct vnic_stack *s, struct socket *socket, struct tcp_connection *c, uint32_t len)
+{
+    receive_queue_consume(s, socket, c, len);
+    socket_clear(socket, c->rcv_unread == 0 ? SOCKET_PUSHED : 0);
+}
+
 int64_t vnic_tcp_receive(vnic_stack *stack, vnic_socket socket, void *out, uint64_t len)
 {
     struct socket *held = socket_of(stack, socket);
@@ -162,7 +169,7 @@ int64_t vnic_tcp_receive(vnic_stack *stack, vnic_socket socket, void *out, uint6
     taken = (uint32_t)bits_min64(len, c->rcv_unread);
     if (taken != 0) {
         receive_queue_read(stack, held, receive_queue_front(c), out, taken);
-        receive_queue_consume(stack, held, c, taken);
+        stream_take(stack, held, c, taken);
     }
     return taken;
 }
@@ -209,7 +216,7 @@ int vnic_tcp_consume(vnic_stack *stack, vnic_socket socket, uint64_t len)
     if (offload_is_leaving(held)) {
         offload_consume(stack, held, (uint32_t)len);
     } else if (len != 0) {
-        receive_queue_consume(stack, held, c, (uint32_t)len);
+        stream_take(stack, held, c, (uint32_t)len);
     }
     return VNIC_OK;
 }

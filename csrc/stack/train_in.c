@@ -112,6 +112,31 @@ static bool train_take_part(struct train *t, const struct train_part *part)
     return true;
 }
 
+/* The same where the payload stays in its frames: parts that posted buffers hold wholly. */
+static uint32_t train_keep(struct train *t, struct tcp_connection *c, struct tcp_segment *segment,
+                           const struct train_part *parts, uint32_t count)
+{
+    const uint32_t room = kept_room(t->s, t->socket, c, count, t->window);
+    struct kept_piece pieces[TRAIN_PARTS_MAX];
+    uint32_t taken = 0;
+
+    for (; taken < count && parts[taken].l4_len - t->header_len <= room - t->total; taken++) {
+        const uint8_t *l4 = parts[taken].frame + parts[taken].l4_offset;
+
+        pieces[taken] = (struct kept_piece){l4 + t->header_len, parts[taken].l4_len - t->header_len};
+        t->total += pieces[taken].len;
+        segment->control |= l4[TCP_CONTROL_AT] & TCP_PSH;
+    }
+    if (taken > 1) {
+        const struct outcome_payload payload = {.place = RECEIVE_KEPT, .pieces = pieces, .count = taken};
+
+        segment->len = t->total;
+        segment_in_apply(t->s, t->socket, c, segment, &payload);
+        return taken;
+    }
+    return 0;
+}
+
 uint32_t train_take(struct vnic_stack *s, struct socket *socket, const struct segment_bytes *first,
                     const struct train_part *parts, uint32_t count)
 {
@@ -122,10 +147,18 @@ uint32_t train_take(struct vnic_stack *s, struct socket *socket, const struct se
     uint32_t taken = 0;
 
     if (tcp_header_parse(&segment, first->l4, first->len) != 0 || segment.control != TCP_ACK
-        || !segment_is_predicted(c, &segment) || !receive_queue_room(s, socket, c, segment.len, &t.room)) {
+        || !segment_is_predicted(c, &segment)) {
         return 0;
     }
     t.header_len = first->len - segment.len;
+    segment.ecn = first->ecn;
+    segment.refused = 0;
+    if (first->is_kept && first->is_good && kept_room(s, socket, c, count, segment.len) != 0) {
+        return train_keep(&t, c, &segment, parts, count);
+    }
+    if (!receive_queue_room(s, socket, c, segment.len, &t.room)) {
+        return 0;
+    }
     while (taken < count && train_take_part(&t, &parts[taken])) {
         segment.control |= parts[taken].frame[parts[taken].l4_offset + TCP_CONTROL_AT] & TCP_PSH;
         taken++;
@@ -134,8 +167,6 @@ uint32_t train_take(struct vnic_stack *s, struct socket *socket, const struct se
         receive_queue_trim(s, socket, c); /* the long way finds what is wrong with it */
         return 0;
     }
-    segment.ecn = first->ecn;
-    segment.refused = 0;
     segment.len = t.total;
     payload.place = t.room.place;
     segment_in_apply(s, socket, c, &segment, &payload);

@@ -4,6 +4,8 @@
 
 #include "stack/segment_in.h"
 
+enum { TRAIN_PARTS_MAX = 32 };
+
 /* A plain TCP frame: Ethernet without tag, IP without options. */
 struct train_part {
     const uint8_t *frame;

@@ -84,6 +84,7 @@ static uint64_t train_copy(struct vnic_stack *s, struct train_out *t, struct soc
         return send_queue_read(s, socket, t->seq, len, out);
     }
     sum = s->csum->copy(out, t->bytes, len, 0);
+    s->statistics.copied_bytes += len;
     t->bytes += len;
     t->piece -= len;
     return sum;

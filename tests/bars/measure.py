@@ -16,6 +16,7 @@ from tests.bars.scene import Scene
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parent.parent / "csrc"
+ENGINE = ("base", "wire", "tcp")
 BUILD_SECONDS, RUN_SECONDS = 120, 300
 
 
@@ -115,8 +116,8 @@ def compiler() -> str | None:
     return shutil.which(os.environ.get("CC", "cc"))
 
 
-def build(folder: Path, flags: Sequence[str] = ("-O2",)) -> Path:
-    """Compile the engine and the emulator into a program.
+def build(folder: Path, flags: Sequence[str] = ("-O2",), engine: Sequence[str] = ()) -> Path:
+    """Compile the emulator, and the engine unless its object files are given, into a program.
 
     Raises: CalledProcessError; RuntimeError when there is no compiler.
     """
@@ -124,8 +125,8 @@ def build(folder: Path, flags: Sequence[str] = ("-O2",)) -> Path:
     if cc is None:
         raise RuntimeError("no C compiler")
     program = folder / "bars"
-    rooms = [CSRC / "base", CSRC / "wire", CSRC / "tcp", HERE]
-    sources = [str(path) for room in rooms for path in sorted(room.glob("*.c"))]
+    rooms = [HERE] if engine else [*(CSRC / name for name in ENGINE), HERE]
+    sources = [*engine, *(str(path) for room in rooms for path in sorted(room.glob("*.c")))]
     command = [cc, "-std=c11", *flags, f"-I{CSRC}", f"-I{HERE}", *sources, "-o", str(program)]
     subprocess.run(command, check=True, timeout=BUILD_SECONDS)
     return program

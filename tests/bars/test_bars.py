@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bars.measure import Result, build, compiler, measure
+from tests.bars.measure import ENGINE, Result, build, compiler, measure
 from tests.bars.scene import Scene, scenes
+from tests.c_objects import PLAIN, objects_of
 
 SEEDS, LOSSY_SEEDS = 2, 12  # a lossy path carries little and differs much between seeds
 
@@ -17,7 +18,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled engine and emulator."""
     if compiler() is None:
         pytest.skip("needs a C compiler")
-    return build(tmp_path_factory.mktemp("bars"), ("-O1",))
+    return build(tmp_path_factory.mktemp("bars"), PLAIN, objects_of(ENGINE, PLAIN))
 
 
 @pytest.mark.parametrize("scene", list(scenes()), ids=lambda scene: scene.title)

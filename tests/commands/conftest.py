@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from vnic.cli import main
+from vnic.commands import conflict
 from vnic.link.netns import Namespace, unavailable
 
 KERNEL_MAC = "02:00:00:00:aa:01"
@@ -74,8 +75,9 @@ class Wall:
 
 
 @pytest.fixture
-def wall(python_environment: dict[str, str]) -> Iterator[Wall]:
-    """A TAP that commands can be plugged into."""
+def wall(python_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Wall]:
+    """A TAP that commands can be plugged into; only the kernel is there to claim an address, at once."""
+    monkeypatch.setattr(conflict, "_WAIT_S", 0.02)
     reason = unavailable()
     if not reason and not Path("/dev/net/tun").exists():
         reason = "needs /dev/net/tun: no TAP driver here"

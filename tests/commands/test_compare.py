@@ -22,7 +22,13 @@ from vnic.stack.stopwatch import Stopwatch
 from vnic.testbench.traffic import Costs, Traffic, TrafficPlan
 
 COSTS = Costs(
-    moved=2 << 20, interrupts=10, touched=4096, stack_ns=8_000, total_ns=2_008_000, offloaded_bytes=1 << 20
+    moved=2 << 20,
+    interrupts=10,
+    touched=4096,
+    stack_ns=8_000,
+    total_ns=2_008_000,
+    offloaded_bytes=1 << 20,
+    moved_by_netdma=6 << 10,
 )
 PLAN = TrafficPlan(connections=2, total_bytes=1 << 18)
 
@@ -37,6 +43,7 @@ def test_what_is_counted_is_divided_by_the_mib_moved() -> None:
     figures = per_mib({"a": COSTS, "b": Costs()})
     assert figures["interrupts"] == [5.0, 0.0]
     assert figures["KiB copied"][0] == 2.0
+    assert figures["KiB moved by NetDMA"] == [3.0, 0.0]
     assert figures["C stack, us"][0] == 4.0
     assert figures["simulation, ms"][0] == 1.0
     assert compare_rows({"a": COSTS, "b": Costs()})[-1] == ("moved through the chimney", "50%", "0%")

@@ -7,11 +7,12 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vnic.commands.http.files import Content, Files
 from vnic.commands.http.request import HttpError
+from vnic.fuzz.effort import examples
 
 SECRET = b"outside"
 
@@ -122,7 +123,7 @@ def test_a_file_stays_open_while_it_is_replaced(root: Path) -> None:
         assert content.read(0, 6) == b"inside"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@examples(60)
 @given(
     parts=st.lists(st.sampled_from([b"..", b".", b"sub", b"deep", b"outer", b"folder-out", b"secret", b""]))
 )

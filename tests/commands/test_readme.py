@@ -19,7 +19,7 @@ def test_the_example_runs(number: int) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 5
 
 
 def test_ci_calls_the_test_command_of_the_readme() -> None:

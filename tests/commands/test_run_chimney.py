@@ -60,14 +60,47 @@ def test_the_table_and_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_compare_spares_the_host_what_the_chimney_does(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*SMALL, "--compare", "--rounds", "1", "--json"]) == 0
+    few = ("run", "--netdma", "--connections", "2", "--bytes", "1M", "--compare", "--rounds", "1", "--json")
+    assert main(few) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found) == ["nothing", "RSS", "chimney", "chimney + RSS"]
-    plain, offloaded = found["nothing"], found["chimney"]
+    assert list(found) == ["nothing", "RSS", "NetDMA", "chimney", "chimney + RSS", "all three"]
+    plain, offloaded, moved = found["nothing"], found["chimney"], found["NetDMA"]
     assert plain["initiates"] == found["RSS"]["initiates"] == 0 < offloaded["initiates"]
     assert len({each["moved"] for each in found.values()}) == 1
     for cost in ("segments", "indicated", "touched"):
         assert offloaded[cost] < plain[cost]
+    assert plain["moved_by_netdma"] == offloaded["moved_by_netdma"] == 0 < moved["moved_by_netdma"]
+    spared = plain["touched"] - moved["touched"]
+    assert moved["moved_by_netdma"] <= spared < 1.1 * moved["moved_by_netdma"], (
+        "what the one moved, no other did"
+    )
+
+
+def test_received_data_goes_through_the_copy_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    bulk = (
+        "run",
+        "--netdma",
+        "--connections",
+        "2",
+        "--bytes",
+        "1M",
+        "--workload",
+        "stream",
+        "--loss",
+        "0.002",
+    )
+    assert main([*bulk, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["broken"] == [] and figures["initiates"] == 0
+    assert figures["moved_by_netdma"] > figures["moved"] // 2
+    assert figures["netdma_copies"] > figures["netdma_batches"] >= figures["engine_interrupts"] > 0
+
+
+def test_chimney_and_netdma_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "--netdma"]) == 0
+    out = capsys.readouterr().out
+    assert "through the card's chimney" in out and "moved by NetDMA" in out
+    assert "the hashes of all 4 streams are right" in out
 
 
 @pytest.mark.parametrize(
@@ -130,6 +163,15 @@ def test_the_kernel_as_the_peer(wall: Wall) -> None:
     figures = json.loads(out)
     assert figures["broken"] == [] and figures["initiates"] >= 2
     assert figures["offloaded_bytes"] > figures["moved"] // 2
+
+
+def test_netdma_with_the_kernel_as_the_peer(wall: Wall) -> None:
+    bulk = ("run", "--netdma", "--connections", "2", "--bytes", "1M", "--workload", "stream", "--json")
+    status, out, err = wall.call(*bulk, "--tap", "tap0", "--peer", "10.0.0.2")
+    assert status == 0, err
+    figures = json.loads(out)
+    assert figures["broken"] == [] and figures["initiates"] == 0
+    assert figures["moved_by_netdma"] > figures["moved"] // 2
 
 
 def test_a_tap_goes_with_a_peer(capsys: pytest.CaptureFixture[str]) -> None:

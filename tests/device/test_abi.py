@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 PREFIXES = {
     abi.Engine: "VNIC_ENGINE_",
+    abi.CopyPart: "VNIC_COPY_ENGINE_",
+    abi.Copy: "VNIC_COPY_",
     abi.EventType: "VNIC_EVENT_",
     abi.DmaStatus: "VNIC_DMA_",
     abi.OpCode: "VNIC_OP_",

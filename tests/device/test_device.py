@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vnic.abi import Engine, InterruptKind, ResetLevel, RxVerdict
 from vnic.device import UNBOUNDED, Budget, Device, DeviceConfig
 from vnic.errors import ArgumentError, SnapshotConfigError, SnapshotError, TimeError, UnrestError
+from vnic.fuzz.effort import examples
 from vnic.gen.enums import TestResult
 from vnic.gen.registers import BAR0, CONFIG
 from vnic.host.bus import Interrupt
@@ -64,6 +65,12 @@ def test_parameters_and_defaults() -> None:
 def test_parameters_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):
         Device(**wrong)
+
+
+@pytest.mark.parametrize(("function", "alone"), [(0, True), (0, False), (3, True)])
+def test_the_multi_function_bit(function: int, alone: bool) -> None:
+    with Device(function=function, is_multifunction=not alone) as device:
+        assert device.config_read(0x0E, 1) == (0x00 if function == 0 and alone else 0x80)
 
 
 def test_config_and_parameters_exclude_each_other() -> None:
@@ -291,7 +298,7 @@ def test_snapshots_of_others_are_refused(device: Device) -> None:
         device.load(other.save())
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(data=st.data())
 def test_damaged_snapshots_are_refused_or_whole(data: st.DataObject) -> None:
     with Device(queue_pairs=2, vectors=2) as device:

@@ -10,7 +10,7 @@ import pytest
 from vnic.fuzz.effort import EFFORT
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
-SECONDS = 4
+SECONDS = 2
 
 
 def run(fuzzer: Path, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

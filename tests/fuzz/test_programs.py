@@ -77,7 +77,7 @@ def shadow_is_clean(world: World) -> bool:
 
 
 @requirement("RUN-3", "RUN-4", "RUN-5", "RUN-6", "RUN-7", "PCI-14", "PCI-15", "PCI-16", "PCI-17")
-@examples(350)
+@examples(140)
 @given(steps=scenes.programs(4, 16), is_up=MOSTLY, answering=st.booleans(), manner=MANNERS)
 def test_a_program_does_the_same_in_every_manner(
     coverage: Coverage, steps: tuple[Step, ...], is_up: bool, answering: bool, manner: Manner
@@ -101,7 +101,7 @@ def test_a_program_does_the_same_in_every_manner(
 
 @requirement("RST-2", "RST-3", "RST-4", "RST-6", "RST-8", "PCI-20", "PCI-22", "PCI-23", "PCI-25")
 @pytest.mark.parametrize("level", Level, ids=lambda level: level.name.lower())
-@examples(40)
+@examples(20)
 @given(steps=scenes.programs(4, 12), is_up=st.booleans())
 def test_a_card_comes_up_after_a_reset_from_any_state(
     coverage: Coverage, level: Level, steps: tuple[Step, ...], is_up: bool
@@ -129,7 +129,7 @@ def _keeps_counters(step: Step) -> bool:
 
 
 @requirement("RX-1", "TX-22")
-@examples(100)
+@examples(40)
 @given(steps=scenes.programs(4, 12, with_tampers=False, with_faults=False))
 def test_counters_never_fall(steps: tuple[Step, ...]) -> None:
     with begin(is_up=True) as world:

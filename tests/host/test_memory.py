@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from vnic.errors import AllocationError, ArgumentError, LeakError, UnknownError
+from vnic.fuzz.effort import examples
 from vnic.host.memory import POISON, GuestBuffer, GuestMemory
 
 SIZE = 16 * 4096
@@ -74,7 +74,7 @@ class Allocator(RuleBasedStateMachine):
 
 
 TestAllocator = Allocator.TestCase
-TestAllocator.settings = settings(settings.get_profile("vnic"), max_examples=40, stateful_step_count=30)
+TestAllocator.settings = examples(20, stateful_step_count=30)
 
 
 def test_reads_and_writes_meet_the_views() -> None:

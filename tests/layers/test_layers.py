@@ -58,7 +58,7 @@ PYTHON_ROOMS = {
     "ndis": ("host",),
     "miniport": ("host", "gen", "ndis"),
     "netdma": ("host", "gen"),
-    "protocol": ("ndis", "device"),
+    "protocol": ("ndis", "device", "netdma"),
     "testbench": ("link", "trace", "miniport", "netdma", "protocol"),
     "fuzz": ("testbench",),
     "vfio_user": ("testbench",),
@@ -71,13 +71,23 @@ PYTHON_MODULES = {
     "events": "values",
     "fault": "values",
     "oplist": "values",
-    "_card": "device",
+    "_kind": "device",
+    "_native": "device",
+    "function": "device",
     "_core": "device",
     "copy_engine": "device",
     "stack": "device",
     "__main__": "cli",
 }
-CORE_USERS = {"vnic/_card.py", "vnic/device.py", "vnic/copy_engine.py", "vnic/stack"}
+CORE_USERS = {
+    "vnic/_kind.py",
+    "vnic/_native.py",
+    "vnic/function.py",
+    "vnic/device.py",
+    "vnic/copy_engine.py",
+    "vnic/stack",
+    "vnic/trace/_native.py",
+}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
 

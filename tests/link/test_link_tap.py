@@ -105,7 +105,8 @@ def test_kernel_asks_by_arp_and_its_datagram_is_answered(namespace: Namespace) -
 
         with client:
             wait_for(answer)
-        assert received[0][12:14] == b"\x08\x06" and received[0][:6] == b"\xff" * 6
+        asked = [frame for frame in received if frame[12:14] == b"\x08\x06"]  # IPv6 speaks by itself
+        assert asked[0][:6] == b"\xff" * 6
         assert tap.statistics.received == len(received) >= 2
         assert tap.statistics.sent == 2
 

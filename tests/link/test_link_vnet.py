@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vnic.fuzz.effort import examples
 from vnic.link.vnet import (
     GSO_ECN,
     GSO_TCPV4,
@@ -125,7 +126,7 @@ def test_checksum_outside_the_frame_is_refused(start: int, offset: int) -> None:
         complete_checksum(bytes(20), VnetHeader(NEEDS_CSUM, csum_start=start, csum_offset=offset))
 
 
-@settings(deadline=None, max_examples=150)
+@examples(60)
 @given(
     st.integers(1, 5000),
     st.integers(1, 1600),
@@ -207,7 +208,7 @@ def test_header_that_does_not_fit_is_refused(frame: bytes, header: VnetHeader, m
         segment_gso(frame, header)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(100)
 @given(HEADERS, st.integers(0, 200), st.integers(0, 255))
 def test_any_header_over_any_frame_ends_in_frames_or_vnet_error(
     header: VnetHeader, length: int, place: int

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from vnic.fuzz.effort import examples
 from vnic.link.wire import Impairments, LaneStatistics, Wire
 
 FRAME = bytes(range(64))
@@ -356,7 +357,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@examples(80)
 @given(NATURES, NATURES, STEPS, st.integers(0, 2**32))
 def test_every_frame_is_accounted_for_at_any_time(
     forth: Impairments, back: Impairments, steps: list[tuple[str, int, int, int]], seed: int

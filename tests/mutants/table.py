@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.mutants import closing, ending, receiving, scaling, sending, tree
+from tests.mutants import closing, copying, ending, providing, receiving, scaling, sending, tree
 from tests.mutants.fault import Fault
 
-#: Invariants of the chimney and of RSS; 58 and later are of NetDMA.
-INVARIANTS = tuple(f"INV-{number}" for number in range(1, 58))
+#: Of the chimney, of RSS and of NetDMA.
+INVARIANTS = tuple(f"INV-{number}" for number in range(1, 68))
 
 FAULTS: tuple[Fault, ...] = (
     *tree.FAULTS,
@@ -15,4 +15,6 @@ FAULTS: tuple[Fault, ...] = (
     *closing.FAULTS,
     *ending.FAULTS,
     *scaling.FAULTS,
+    *copying.FAULTS,
+    *providing.FAULTS,
 )

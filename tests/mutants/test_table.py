@@ -12,7 +12,10 @@ from tests.mutants.table import FAULTS, INVARIANTS
 from tests.mutants.trial import marked_files
 from tests.mutants.workshop import ROOT
 
-PLACES = ("csrc/nic/", "csrc/tcp/", "csrc/wire/", "csrc/stack/", "vnic/miniport/", "vnic/protocol/")
+PLACES = (
+    *("csrc/nic/", "csrc/tcp/", "csrc/wire/", "csrc/stack/", "csrc/copy/"),
+    *("vnic/miniport/", "vnic/protocol/", "vnic/netdma/"),
+)
 
 
 def name(fault: Fault) -> str:

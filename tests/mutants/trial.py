@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 #: Where the drivers and the card are tested comes first: it is there that a fault shows.
-ORDER = ("nic", "miniport", "protocol", "chimney", "wire", "spec", "ndis")
+ORDER = ("copy", "netdma", "nic", "miniport", "protocol", "chimney", "wire", "spec", "ndis")
 #: Seeds faults of its own: with one more there its failure says nothing.
 LEFT_OUT = "test_chimney_faults.py"
 PASSED, FAILED = 0, 1

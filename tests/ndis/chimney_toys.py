@@ -26,7 +26,7 @@ from vnic.ndis.layer import Ndis
 from vnic.ndis.miniport import DriverHandle, InitParameters, MiniportHandle
 from vnic.ndis.net_buffer_list import NetBufferList, link, net_buffer_list, walk
 from vnic.ndis.offload import TcpConnectionOffload
-from vnic.ndis.oob import TCP_OFFLOAD_BYTES_TRANSFERRED, TCP_RECEIVE_NO_PUSH
+from vnic.ndis.oob import TCP_OFFLOAD_BYTES_TRANSFERRED, TCP_RECEIVE_NO_PUSH, Slot
 from vnic.ndis.protocol import BindingHandle
 from vnic.ndis.status import NDIS_STATUS
 from vnic.ndis.verifier import NdisViolation
@@ -749,11 +749,12 @@ class Rig(Stage):
         self.protocol_does(lambda: self.calls.offload_tcp_send(self.handle, head))
         return nbls
 
-    def post(self, *sizes: int, no_push: bool = False) -> list[NetBufferList]:
-        """NdisOffloadTcpReceive of one chain."""
+    def post(self, *sizes: int, no_push: bool = False, before: int = 0) -> list[NetBufferList]:
+        """NdisOffloadTcpReceive of one chain; `before` bytes are in the buffers already."""
         nbls = [net_buffer_list(bytes(size)) for size in sizes]
         for nbl in nbls:
             nbl.set_info(TCP_RECEIVE_NO_PUSH, int(no_push))
+            nbl.set_info(Slot.TCP_RECEIVE_BYTES_TRANSFERRED, before)
         head = link(nbls)
         assert head is not None
         self.protocol_does(lambda: self.calls.offload_tcp_receive(self.handle, head))

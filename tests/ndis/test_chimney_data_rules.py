@@ -412,6 +412,22 @@ def test_a_short_non_push_receive_and_more_data(rig: Rig, next_is: str) -> None:
         complete_receive(rig, second, SUCCESS, 1)
 
 
+@pytest.mark.requirement("INV-26")
+@pytest.mark.parametrize("before", [0, 4])
+def test_a_push_receive_that_ends_with_nothing_new(rig: Rig, before: int) -> None:
+    """The push timer may end it for what was in it before; with nothing in it only the end of the stream."""
+    held_back(rig)
+    rig.offload()
+    (nbl,) = rig.post(10, before=before)
+    complete_receive(rig, nbl, SUCCESS, 0)
+    (second,) = rig.post(10)
+    if before:
+        complete_receive(rig, second, SUCCESS, 1)
+        return
+    with rig.breach("INV-26", "target"):
+        complete_receive(rig, second, SUCCESS, 1)
+
+
 @pytest.mark.requirement("CHIM-23")
 @pytest.mark.parametrize(("moved", "said"), [(2, 3), (0, 1)])
 def test_received_bytes_and_data_start_differ(rig: Rig, moved: int, said: int) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from vnic.fuzz.effort import examples
 from vnic.host.cpu import Level
 from vnic.ndis.adapter import AdapterOptions
 from vnic.ndis.attributes import AttributeFlag, HaltAction, RegistrationAttributes
@@ -735,7 +736,7 @@ def test_a_seed_reproduces_the_schedule_and_the_order_of_frames(make_stage: Stag
 ACTIONS = ["send", "receive", "pause", "restart", "run", "link", "filter", "reset"]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25)
 @given(actions=st.lists(st.sampled_from(ACTIONS), max_size=25))
 def test_any_order_of_right_things_is_right(make_stage: StageMaker, actions: list[str]) -> None:
     stage = make_stage(seed=11).start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from vnic.testbench.rig import Rig
 TX_CACHE = 128  # descriptors that a frame may have
 OUT_MAX = 256  # interrupts that wait for the host
 SMALL = 8192  # bytes of a packet buffer that is soon full
+_NOTHING = bytes(1 << 16)
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,16 @@ def step(rig: Rig, engine: Engine, count: int = 1) -> None:
 def copy_of_memory(rig: Rig) -> GuestMemory:
     """The same bytes, elsewhere."""
     copy = GuestMemory(rig.memory.size)
-    copy.view[:] = rig.memory.view
+    for address, piece in pieces(rig.memory):
+        if piece != _NOTHING:  # what nobody touched takes no room
+            copy.write(address, piece)
     return copy
+
+
+def pieces(memory: GuestMemory) -> Iterator[tuple[int, bytes]]:
+    """All of a memory: addresses and bytes."""
+    for address in range(memory.base, memory.base + memory.size, len(_NOTHING)):
+        yield address, memory.read(address, len(_NOTHING))
 
 
 # -- receive -------------------------------------------------------------------------------------------------

@@ -96,6 +96,7 @@ class Function:
         config.msix_table_offset = options.pop("table", 0)
         config.msix_pba_offset = options.pop("pba", config.msix_table_offset + 0x1000)
         config.is_multifunction = options.pop("multi", 0)
+        config.has_channel_errors = options.pop("channel_errors", 0)
         assert not options
         box = ffi.new("harness **")
         result = lib.harness_create(config, box)

@@ -6,6 +6,7 @@
 
 #include "gen/vnic_bar0.h"
 #include "pci/dma.h"
+#include "pci/host.h"
 
 #define HARNESS_HOOKS 64u
 #define HARNESS_EVENTS 1024u
@@ -115,6 +116,7 @@ int harness_create(const struct harness_config *config, harness **out)
         .function = 3,
         .interrupt_pin = config->interrupt_pin,
         .is_multifunction = config->is_multifunction,
+        .has_channel_errors = config->has_channel_errors != 0,
         .vectors = config->vectors,
         .msi_capable_log2 = config->msi_capable_log2,
         .msix_bar = config->msix_bar,
@@ -216,17 +218,17 @@ void harness_reset_instance(harness *h, uint32_t base, uint32_t index)
 
 int harness_map(harness *h, uint64_t iova, void *host, uint64_t len, unsigned permissions)
 {
-    return memmap_add(&h->pci.map, iova, host, len, permissions);
+    return host_map(&h->pci, iova, host, len, permissions);
 }
 
 int harness_unmap(harness *h, uint64_t iova, uint64_t len)
 {
-    return memmap_remove(&h->pci.map, iova, len);
+    return host_unmap(&h->pci, iova, len);
 }
 
 void harness_unmap_all(harness *h)
 {
-    memmap_clear(&h->pci.map);
+    host_unmap_all(&h->pci);
 }
 
 uint32_t harness_regions(const harness *h)
@@ -258,9 +260,7 @@ int harness_find(const harness *h, uint64_t addr, uint64_t *first, uint64_t *las
 
 void harness_set_unmapped(harness *h, vnic_unmapped answer, void *opaque)
 {
-    h->pci.map.answer = answer;
-    h->pci.map.answer_opaque = opaque;
-    memmap_touch(&h->pci.map);
+    host_set_unmapped(&h->pci, answer, opaque);
 }
 
 int harness_dma_read(harness *h, uint64_t addr, void *bytes, uint32_t len, unsigned purpose)
@@ -345,9 +345,9 @@ void harness_insert(harness *h)
     pci_insert(&h->pci);
 }
 
-void harness_set_now(harness *h, uint64_t now_ns)
+int harness_set_now(harness *h, uint64_t now_ns)
 {
-    h->pci.now_ns = now_ns;
+    return host_set_time(&h->pci, now_ns);
 }
 
 void harness_log_unsupported(harness *h, int is_posted)
@@ -355,25 +355,26 @@ void harness_log_unsupported(harness *h, int is_posted)
     pci_log_unsupported(&h->pci, is_posted != 0);
 }
 
+void harness_log_channel_errors(harness *h, uint32_t bits)
+{
+    pci_log_channel_errors(&h->pci, bits);
+}
+
 /* --- faults and events */
 
 int harness_arm(harness *h, const struct vnic_fault *fault)
 {
-    const int id = fault_arm(&h->pci.faults, fault);
-    pci_refresh(&h->pci);
-    return id;
+    return host_arm(&h->pci, fault);
 }
 
 int harness_disarm(harness *h, int id)
 {
-    const int result = fault_disarm(&h->pci.faults, id);
-    pci_refresh(&h->pci);
-    return result;
+    return host_disarm(&h->pci, id);
 }
 
 int64_t harness_fired(const harness *h, int id)
 {
-    return fault_fired(&h->pci.faults, id);
+    return host_fired(&h->pci, id);
 }
 
 static void harness_observer(void *opaque, const struct vnic_event *event)
@@ -393,10 +394,7 @@ static void harness_observer(void *opaque, const struct vnic_event *event)
 
 void harness_observe(harness *h, uint32_t mask)
 {
-    h->pci.observer = mask != 0 ? harness_observer : NULL;
-    h->pci.observer_opaque = h;
-    h->pci.observer_mask = mask;
-    pci_refresh(&h->pci);
+    host_observe(&h->pci, mask != 0 ? harness_observer : NULL, h, mask);
 }
 
 uint32_t harness_events(harness *h, struct harness_event *events, uint32_t max)

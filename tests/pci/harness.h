@@ -9,7 +9,7 @@
 typedef struct harness harness;
 
 struct harness_config {
-    uint8_t vectors, msi_capable_log2, interrupt_pin, is_multifunction;
+    uint8_t vectors, msi_capable_log2, interrupt_pin, is_multifunction, has_channel_errors;
     uint32_t map_regions, faults;
     uint32_t bar_bytes[6];
     uint8_t msix_bar;
@@ -79,8 +79,9 @@ int harness_is_direct(const harness *h);
 void harness_reset(harness *h, unsigned level);
 void harness_remove(harness *h);
 void harness_insert(harness *h);
-void harness_set_now(harness *h, uint64_t now_ns);
+int harness_set_now(harness *h, uint64_t now_ns);
 void harness_log_unsupported(harness *h, int is_posted);
+void harness_log_channel_errors(harness *h, uint32_t bits);
 
 int harness_arm(harness *h, const struct vnic_fault *fault);
 int harness_disarm(harness *h, int id);

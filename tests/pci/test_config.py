@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from vnic.fuzz.effort import examples
 from vnic.gen.registers import CONFIG
 
 ALL_ONES = 0xFFFFFFFF
@@ -60,7 +61,7 @@ def test_multifunction_bit(make: Make) -> None:
 
 @pytest.mark.requirement("PCI-2")
 @given(writes=st.lists(st.tuples(st.integers(0, 4095), st.sampled_from([1, 2, 4]), st.integers(0, ALL_ONES))))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@examples(30)
 def test_identity_survives_writes(make: Make, writes: list[tuple[int, int, int]]) -> None:
     f = make()
     for offset, width, value in writes:
@@ -160,7 +161,7 @@ def test_every_dword_takes_what_its_table_says(make: Make) -> None:
         for offset in register.offsets():
             if offset in resets or register.name == "BAR":
                 continue
-            f = make()
+            f = make(channel_errors=1)
             before = f.cfg(offset)
             f.cfg_write(offset, 4, ALL_ONES)
             assert f.cfg(offset) == before | register.mask("rw"), register.name

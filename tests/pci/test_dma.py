@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+
+from vnic.fuzz.effort import examples
 
 Make = Callable[..., Any]
 PAGE = 4096
@@ -205,7 +207,7 @@ def test_the_host_answers_for_what_is_not_mapped(function: Any) -> None:
     watched=st.booleans(),
     bar_page=st.integers(0, 11),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@examples(60)
 def test_any_transfer_equals_a_byte_by_byte_model(
     make: Make, layout: list[int], transfers: list[tuple[bool, int, int, int]], watched: bool, bar_page: int
 ) -> None:

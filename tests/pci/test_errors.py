@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 COMMAND, DEVCTL = 0x04, 0x78
 STATUS, MASK, SEVERITY, COR_STATUS, COR_MASK, CTRL, HEADER = 0x104, 0x108, 0x10C, 0x110, 0x114, 0x118, 0x11C
-UR, TIMEOUT_BIT, POISONED_BIT = 1 << 20, 1 << 14, 1 << 12
+UR, TIMEOUT_BIT, POISONED_BIT, INTERNAL = 1 << 20, 1 << 14, 1 << 12, 1 << 22
+CHANERR_INT, CHANERRMSK_INT = 0x180, 0x184
 CORRECTABLE, NONFATAL, FATAL, UR_DETECTED = 1, 2, 4, 8
 MEMORY, PARITY, SERR = 1 << 1, 1 << 6, 1 << 8
 RCV_TARGET_ABORT, RCV_MASTER_ABORT, SIG_SERR = 1 << 12, 1 << 13, 1 << 14
@@ -174,3 +176,86 @@ def test_the_pointer_cannot_be_written(function: Any) -> None:
     fail_dma(function, 4)
     function.cfg_write(CTRL, 4, 0xFFFFFFFF)
     assert function.cfg(CTRL) == 14
+
+
+@pytest.fixture
+def engine(make: Callable[..., Any]) -> Any:
+    """A function with channels, whose errors AER shows."""
+    made = make(channel_errors=1)
+    made.start()
+    return made
+
+
+@pytest.mark.requirement("PCI-47")
+def test_other_functions_have_no_channel_errors(function: Any) -> None:
+    for offset in (CHANERR_INT, CHANERRMSK_INT):
+        function.cfg_write(offset, 4, 0xFFFFFFFF)
+        assert function.cfg(offset) == 0
+
+
+@pytest.mark.requirement("PCI-47", "PCI-8")
+def test_channel_errors_are_noted_until_cleared(engine: Any) -> None:
+    engine.log_channel_errors(0x41)
+    engine.log_channel_errors(0x80004)
+    assert engine.cfg(CHANERR_INT) == 0x45
+    engine.cfg_write(CHANERR_INT, 4, 0x41)
+    assert engine.cfg(CHANERR_INT) == 4
+    engine.cfg_write(CHANERRMSK_INT, 4, 0xFFFFFFFF)
+    assert engine.cfg(CHANERRMSK_INT) == 0x7FFFF
+
+
+@pytest.mark.requirement("PCI-48", "PCI-39")
+def test_a_channel_error_is_an_internal_error(engine: Any) -> None:
+    """Mask and severity start as PCIe says: masked, fatal."""
+    assert engine.cfg(MASK) == engine.cfg(SEVERITY) == INTERNAL
+    engine.cfg_set(COMMAND, SERR)
+    engine.log_channel_errors(1)
+    assert (device_status(engine), engine.cfg(STATUS), engine.cfg(CTRL)) == (FATAL, INTERNAL, 0)
+    assert pci_status(engine) == 0
+
+
+@pytest.mark.requirement("PCI-48", "PCI-40")
+@pytest.mark.parametrize(("severity", "detected"), [(INTERNAL, FATAL), (0, NONFATAL)])
+def test_an_internal_error_that_is_not_masked(engine: Any, severity: int, detected: int) -> None:
+    engine.cfg_write(MASK, 4, 0)
+    engine.cfg_write(SEVERITY, 4, severity)
+    engine.cfg_set(COMMAND, SERR)
+    engine.log_channel_errors(1)
+    assert (device_status(engine), engine.cfg(CTRL)) == (detected, 22)
+    assert pci_status(engine) == SIG_SERR
+
+
+@pytest.mark.requirement("PCI-48")
+def test_a_masked_channel_error_stays_away_from_aer(engine: Any) -> None:
+    engine.cfg_write(CHANERRMSK_INT, 4, 1)
+    engine.log_channel_errors(1)
+    assert (engine.cfg(CHANERR_INT), engine.cfg(STATUS), device_status(engine)) == (1, 0, 0)
+    engine.log_channel_errors(3)
+    assert (engine.cfg(CHANERR_INT), engine.cfg(STATUS), device_status(engine)) == (3, INTERNAL, FATAL)
+
+
+@pytest.mark.requirement("PCI-47", "PCI-21", "PCI-22")
+def test_channel_errors_survive_all_but_a_power_cycle(engine: Any) -> None:
+    engine.log_channel_errors(0x20)
+    engine.cfg_write(CHANERRMSK_INT, 4, 0x10)
+    for level in range(3):
+        engine.reset(level)
+        assert (engine.cfg(CHANERR_INT), engine.cfg(CHANERRMSK_INT)) == (0x20, 0x10)
+    engine.reset(3)
+    assert (engine.cfg(CHANERR_INT), engine.cfg(CHANERRMSK_INT)) == (0, 0)
+
+
+@pytest.mark.requirement("PCI-46", "PCI-47")
+def test_only_a_function_with_channel_errors_loads_them(engine: Any, function: Any) -> None:
+    plain = engine.snapshot()
+    assert function.restore(plain) == 0
+    engine.log_channel_errors(1)
+    logged = engine.snapshot()
+    assert function.restore(logged) == -7
+    engine.cfg_write(CHANERR_INT, 4, 1)
+    cleared = engine.snapshot()
+    assert engine.cfg(STATUS) == INTERNAL
+    assert function.restore(cleared) == -7
+    for saved in (logged, cleared):
+        assert engine.restore(saved) == 0
+        assert engine.snapshot() == saved

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+
+from vnic.fuzz.effort import examples
 
 Make = Callable[..., Any]
 INTX, MSI, MSIX = 0, 1, 2
@@ -392,7 +394,7 @@ OPS = st.one_of(
 
 @pytest.mark.requirement("PCI-29", "PCI-32", "PCI-33")
 @given(ops=st.lists(OPS, max_size=60))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@examples(80)
 def test_no_raise_is_lost_and_none_is_invented(make: Make, ops: list[tuple[str, int]]) -> None:
     """A vector that was raised leaves at least once after that; none leaves more often than it was raised."""
     f = make(vectors=4)

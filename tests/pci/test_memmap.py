@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+
+from vnic.fuzz.effort import examples
 
 Make = Callable[..., Any]
 PAGE = 4096
@@ -104,7 +106,7 @@ class Pair:
 
 @pytest.mark.requirement("PCI-11", "PCI-12")
 @given(capacity=st.integers(1, 5), ops=st.lists(OPS, max_size=30))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@examples(80)
 def test_any_sequence_equals_the_dictionary(make: Make, capacity: int, ops: list[Any]) -> None:
     f = make(regions=capacity)
     pair = Pair(f, capacity)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from vnic.fuzz.effort import examples
 from vnic.gen.model import Register
 from vnic.gen.registers import BAR0
 
@@ -116,7 +117,7 @@ OPS = st.tuples(st.booleans(), OFFSETS, WIDTHS, st.integers(0, 2**64 - 1))
     pokes=st.lists(st.tuples(st.sampled_from(list(BAR0.MAP)), st.integers(0, 2**64 - 1)), max_size=6),
     ops=st.lists(OPS, min_size=1, max_size=40),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=250, deadline=None)
+@examples(100)
 def test_any_access_equals_the_model(
     make: Make, pokes: list[tuple[Register, int]], ops: list[tuple[bool, int, int, int]]
 ) -> None:

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vnic.fuzz.effort import examples
+
 Make = Callable[..., Any]
 EFORMAT = -7
 COMMAND, PM_CTRL, MSIX_CTRL = 0x04, 0x44, 0xB0
@@ -158,7 +160,7 @@ def test_values_beyond_their_range(library: tuple[Any, Any]) -> None:
 
 
 @given(data=st.binary(max_size=120))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@examples(80)
 def test_noise_is_refused(library: tuple[Any, Any], data: bytes) -> None:
     assert Value(library, 5).load(data) == EFORMAT
 
@@ -304,7 +306,7 @@ def test_every_bit_flip_is_refused_or_is_another_state(make: Make) -> None:
 
 @pytest.mark.requirement("PCI-46")
 @given(data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@examples(80)
 def test_hostile_records(make: Make, data: st.DataObject) -> None:
     """Records swapped, doubled, dropped, overwritten: refused, or saved again byte for byte; it works on."""
     f = make()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .card_access import CardMemoryContender, CardRegisterContender
 from .cocotb_peer import CocotbContender
+from .copy_benchmarks import copy_benchmarks
 from .core_sources import CARD_ROOMS, CORE_FLAGS, sources_of
 from .harness import Benchmark, Goal, InterleavedBenchmark
 from .kernels import KernelBenchmark
@@ -11,6 +12,7 @@ from .program import ProgramContender
 from .python_access import CffiContender, CtypesContender, ExtensionContender
 from .qtest import QtestContender
 from .tcp_benchmarks import tcp_benchmarks
+from .trace_benchmarks import trace_benchmarks
 from .workshop import HERE
 
 PEERS = HERE / "peers"
@@ -147,4 +149,13 @@ def checksum_copy() -> KernelBenchmark:
 
 def all_benchmarks() -> list[Benchmark]:
     """Every benchmark, in the order in which they run."""
-    return [toeplitz(), checksum_copy(), register_read(), guest_memory(), packet_path(), *tcp_benchmarks()]
+    return [
+        toeplitz(),
+        checksum_copy(),
+        register_read(),
+        guest_memory(),
+        packet_path(),
+        *copy_benchmarks(),
+        *tcp_benchmarks(),
+        *trace_benchmarks(),
+    ]

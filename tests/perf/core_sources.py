@@ -10,6 +10,7 @@ from .workshop import ROOT
 
 CSRC = ROOT / "csrc"
 CARD_ROOMS = ("base", "gen", "wire", "pci", "tcp", "nic")
+COPY_ROOMS = ("base", "gen", "wire", "pci", "copy")
 STACK_ROOMS = ("base", "wire", "tcp", "stack")
 
 

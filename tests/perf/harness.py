@@ -112,6 +112,7 @@ class Outcome:
     failed: list[str] = field(default_factory=list)
     unit: str = "ns"
     payloads: Mapping[str, int] = field(default_factory=dict)
+    rate: str = "Gbit/s"
 
 
 class Benchmark(Protocol):
@@ -154,10 +155,11 @@ class InterleavedBenchmark:
     goals: Sequence[Goal]
     unit: str = "ns"
     payloads: Mapping[str, int] = field(default_factory=dict)
+    rate: str = "Gbit/s"
 
     def run(self, shop: Workshop, rounds: int, effort: float, tell: Callable[[str], None]) -> Outcome:
         """Measure every contender that starts; the others are listed as skipped."""
-        outcome = Outcome(self.name, self.title, unit=self.unit, payloads=self.payloads)
+        outcome = Outcome(self.name, self.title, unit=self.unit, payloads=self.payloads, rate=self.rate)
         started: list[Contender] = []
         try:
             for contender in self.contenders:

@@ -17,6 +17,7 @@ from .workshop import Workshop, compiler_version, python_version
 NUMERIC = frozenset({2, 4, 5, 6})
 FLAGS_OF_INTEREST = ("avx2", "avx512f", "avx512vl", "avx512_vnni", "gfni", "vpclmulqdq")
 PACKAGES = ("libdpdk", "lwip")
+RATES = {"Gbit/s": 8, "GB/s": 1}  # of a byte a nanosecond
 
 
 def number_text(value: float | None) -> str:
@@ -68,12 +69,13 @@ def figure_text(outcome: Outcome) -> str:
     """The table of all figures; the rate is that of the payload."""
     unit, payloads = outcome.unit, outcome.payloads
     headings = ["figure", f"least {unit}", f"median {unit}", f"most {unit}"]
-    headings += ["Gbit/s"] if payloads else []
+    headings += [outcome.rate] if payloads else []
     rows = []
     for name, figure in outcome.figures.items():
         row = [name, *map(number_text, (figure.low, figure.median, figure.high))]
         if payloads:
-            row.append(f"{payloads[name] * 8 / figure.median:.1f}" if name in payloads else "-")
+            per_ns = payloads.get(name, 0) * RATES[outcome.rate] / figure.median
+            row.append(f"{per_ns:.1f}" if name in payloads else "-")
         rows.append(row)
     return table_text(rows, headings, frozenset({1, 2, 3, 4}))
 

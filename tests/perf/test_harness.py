@@ -159,6 +159,9 @@ def test_figures_with_a_payload_show_their_rate_and_others_their_unit() -> None:
     lines = outcome_text(outcome).splitlines()
     assert lines[2].split() == ["figure", "least", "ns", "median", "ns", "most", "ns", "Gbit/s"]
     assert [line.split()[-1] for line in lines[4:]] == ["116.8", "-"]
+    outcome.rate = "GB/s"
+    lines = outcome_text(outcome).splitlines()
+    assert [line.split()[-1] for line in lines[2:]] == ["GB/s", lines[3].split()[-1], "14.6", "-"]
     outcome = Outcome("b", "t", {"a": Summary(90, 100, 200)}, [compare(Goal("w", "a"), {})], unit="B")
     assert [line.split().count("B") for line in outcome_text(outcome).splitlines()[2::4]] == [2, 3]
 

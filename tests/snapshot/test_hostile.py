@@ -114,7 +114,7 @@ def test_a_flipped_bit_is_refused_or_harmless(world: World, moment: str) -> None
 
 
 @requirement("PCI-46", "RST-3")
-@examples(250)
+@examples(100)
 @given(moment=st.sampled_from(sorted(MOMENTS)), triples=strategies.edits, steps=scenes.programs(1, 5))
 def test_edited_fields_are_refused_or_harmless(
     world: World, moment: str, triples: list[tuple[int, int, int]], steps: tuple[Step, ...]

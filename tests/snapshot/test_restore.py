@@ -16,7 +16,7 @@ from vnic.fuzz.oplang import Step
 from vnic.fuzz.records import Phase, is_mid_receive, transmit_phase
 from vnic.fuzz.world import World
 
-_RUN_EXAMPLES, _RUN_STEPS = 80, 30
+_RUN_EXAMPLES, _RUN_STEPS = 40, 30
 _ENGINES = st.lists(st.sampled_from((Engine.TX, Engine.TX, Engine.RX, Engine.LSO, Engine.IRQ)), max_size=8)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,7 @@ def test_the_committed_outputs_are_up_to_date() -> None:
     assert result.returncode == 0, result.stderr
 
 
+@functools.cache
 def compiled_maps() -> dict[str, Any]:
     """The register maps as the SystemRDL compiler itself elaborates them."""
     tops: dict[str, Any] = {}

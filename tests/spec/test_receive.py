@@ -6,11 +6,12 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vnic.abi import DmaPurpose, EventType, RxVerdict
 from vnic.events import Event
+from vnic.fuzz.effort import examples
 from vnic.gen.descriptors import RxCompletion
 from vnic.gen.enums import CsumResult, RxError
 from vnic.gen.registers import BAR0, CONFIG
@@ -344,7 +345,7 @@ def test_nothing_is_verified_while_csum_is_clear() -> None:
 
 
 @pytest.mark.requirement("RX-7", "RX-10", "RX-11")
-@settings(max_examples=25, deadline=None)
+@examples(15)
 @given(st.lists(st.tuples(st.sampled_from(sorted(shapes())), st.integers(0, 200), st.integers(0, 255))))
 def test_damaged_frames_are_judged_as_the_oracle_judges(damages: list[tuple[str, int, int]]) -> None:
     with Rig() as rig:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cffi import FFI
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.stack.peer import (
@@ -33,6 +33,7 @@ from tests.stack.peer import (
 )
 from tests.stack.world import World
 from vnic._core import ffi, lib
+from vnic.fuzz.effort import examples
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = 4080
@@ -142,7 +143,7 @@ OPERATION = st.one_of(
 
 
 @pytest.mark.requirement("BUF-1", "BUF-2")
-@settings(max_examples=60)
+@examples(30)
 @given(
     first=st.sampled_from([0, 1, 2**31 - 5000, 2**32 - 1, 2**32 - 30000]),
     capacity=st.sampled_from([1, 3, 40]),

@@ -10,7 +10,7 @@ import pytest
 from tests.stack.offload_scene import Scene
 from tests.stack.offload_world import TICKS
 from vnic import errors
-from vnic.abi import SocketEvent
+from vnic.abi import HookAnswer, SocketEvent
 from vnic.stack import TcpSocket
 from vnic.stack.errors import (
     AbortedError,
@@ -18,7 +18,7 @@ from vnic.stack.errors import (
     SocketClosedError,
     WouldBlockError,
 )
-from vnic.stack.memory import pointer_of
+from vnic.stack.memory import move, pointer_of
 from vnic.stack.offload import OffloadEvent
 
 # -- sending -------------------------------------------------------------------------------------------------
@@ -284,11 +284,11 @@ def test_buffers_posted_before_it_left(scene: Scene) -> None:
 
 @pytest.mark.requirement("OFS-1", "OFS-7")
 def test_memory_that_is_being_copied_is_not_given_back(scene: Scene) -> None:
-    tickets: list[tuple[memoryview, memoryview, int]] = []
+    tickets: list[tuple[int, int, int, int]] = []
 
-    def later(to: memoryview, source: memoryview, ticket: int) -> bool:
-        tickets.append((to, source, ticket))
-        return False
+    def later(to: int, source: int, length: int, ticket: int) -> HookAnswer:
+        tickets.append((to, source, length, ticket))
+        return HookAnswer.LATER
 
     scene.hosts.a.set_copy_hook(later)
     scene.leave()
@@ -299,8 +299,8 @@ def test_memory_that_is_being_copied_is_not_given_back(scene: Scene) -> None:
     scene.back(RcvNxt=6)
     with pytest.raises(WouldBlockError):
         scene.offload.begin(scene.handle, TICKS)
-    for to, source, ticket in tickets:
-        to[:] = source
+    for to, source, length, ticket in tickets:
+        move(to, source, length)
         scene.hosts.a.copied(ticket)
     scene.told()
     assert posts.done == [(b"abcdef", None)]

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.stack.offload_world import MS, Hosts, Link, Talker
 from vnic.abi import SocketEvent
 from vnic.errors import VnicError
+from vnic.fuzz.effort import examples
 from vnic.stack import TcpSocket
 from vnic.stack.offload import Where
 
-EXAMPLES = settings(max_examples=max(1, settings().max_examples * 2 // 5))
+EXAMPLES = examples(20)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from vnic import errors
-from vnic.abi import SocketEvent, SocketOption, TcpState
+from vnic.abi import HookAnswer, SocketEvent, SocketOption, TcpState
 from vnic.link.impairments import Impairments
 from vnic.stack import Endpoint, Stack, Stream, TcpSocket
 from vnic.stack.errors import (
@@ -29,7 +29,7 @@ from vnic.stack.errors import (
     TimedOutError,
 )
 from vnic.stack.interface import Area
-from vnic.stack.memory import pointer_to
+from vnic.stack.memory import move, pointer_to
 from vnic.testbench.network import Network
 
 S = 1_000_000_000
@@ -281,11 +281,11 @@ def test_backpressure_and_room_again(network: Network) -> None:
 def test_a_copy_engine_moves_posted_data_when_it_likes(network: Network) -> None:
     client, server = pair(network)
     stack = network.stations[0].stack
-    waiting: list[tuple[memoryview, memoryview, int]] = []
+    waiting: list[tuple[int, int, int, int]] = []
 
-    def hook(to: memoryview, source: memoryview, ticket: int) -> bool:
-        waiting.append((to, source, ticket))
-        return False
+    def hook(to: int, source: int, length: int, ticket: int) -> HookAnswer:
+        waiting.append((to, source, length, ticket))
+        return HookAnswer.LATER
 
     stack.set_copy_hook(hook)
     room, done = bytearray(4000), list[int]()
@@ -294,8 +294,8 @@ def test_a_copy_engine_moves_posted_data_when_it_likes(network: Network) -> None
     network.run_for(S)
     assert waiting and not done
     while waiting:
-        to, source, ticket = waiting.pop(0)
-        to[:] = source
+        to, source, length, ticket = waiting.pop(0)
+        move(to, source, length)
         stack.copied(ticket)
         network.run_for(S)
     assert done == [4000] and room == NOISE[:4000]
@@ -306,7 +306,7 @@ def test_what_a_hook_raises_comes_out_and_loses_no_byte(network: Network) -> Non
     client, server = pair(network)
     stack = network.stations[0].stack
 
-    def hook(to: memoryview, source: memoryview, ticket: int) -> bool:
+    def hook(to: int, source: int, length: int, ticket: int) -> HookAnswer:
         raise ZeroDivisionError
 
     stack.set_copy_hook(hook)
@@ -324,9 +324,9 @@ def test_a_hook_must_not_use_its_stack(network: Network) -> None:
     client, server = pair(network)
     stack = network.stations[0].stack
 
-    def hook(to: memoryview, source: memoryview, ticket: int) -> bool:
+    def hook(to: int, source: int, length: int, ticket: int) -> HookAnswer:
         stack.dispatch()
-        return True
+        return HookAnswer.DONE
 
     stack.set_copy_hook(hook)
     assert server.socket.post(bytearray(100))

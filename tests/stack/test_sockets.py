@@ -614,6 +614,31 @@ class TestReceive:
         assert ffi.buffer(buffer)[:] == b"hello world!"
 
     @pytest.mark.requirement("SOCK-13")
+    def test_a_push_behind_a_gap_is_not_waited_for(self, peer: Peer) -> None:
+        world = peer.world
+        socket = connect(world, peer)
+        buffer = ffi.new("uint8_t[100]")
+        assert lib.vnic_tcp_post(world.stack, socket, buffer, 100, 5) == 0
+        peer.send(ACK | PSH, b"world", seq=peer.seq + 6)
+        peer.send(ACK, b"hello ", seq=peer.seq)
+        assert completions(world, socket) == [(5, 11, 0, False)]
+
+    @pytest.mark.requirement("SOCK-13")
+    @pytest.mark.parametrize("is_read", [False, True])
+    def test_a_push_before_the_buffer_was_posted(self, peer: Peer, is_read: bool) -> None:
+        world = peer.world
+        socket = connect(world, peer)
+        buffer = ffi.new("uint8_t[100]")
+        peer.send(ACK | PSH, b"early")
+        if is_read:
+            assert receive(world, socket) == b"early"
+        assert lib.vnic_tcp_post(world.stack, socket, buffer, 100, 5) == 0
+        assert completions(world, socket) == ([] if is_read else [(5, 5, 0, False)])
+        if is_read:
+            peer.send(ACK, b"later")
+            assert completions(world, socket) == [], "the push was of what was read"
+
+    @pytest.mark.requirement("SOCK-13")
     def test_fin_gives_all_posted_buffers_back(self, peer: Peer) -> None:
         world = peer.world
         socket = connect(world, peer)

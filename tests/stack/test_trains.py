@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.stack.peer import (
@@ -40,6 +40,7 @@ from tests.stack.peer import (
 from tests.stack.seen import read
 from tests.stack.world import PEER, US, World, endpoint
 from vnic._core import ffi, lib
+from vnic.fuzz.effort import examples
 from vnic.wire import packet
 
 DATA = bytes(i * 31 >> 3 & 255 for i in range(40_000))
@@ -354,7 +355,7 @@ def stream(*sizes: int) -> list[Shot]:
 
 class TestIn:
     @pytest.mark.requirement("SOCK-26")
-    @settings(max_examples=120)
+    @examples(50)
     @given(
         tail=st.lists(SHOT, max_size=8),
         head=st.integers(0, 10),

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tcp.builder import MS
@@ -18,6 +18,7 @@ from tests.tcp.states import BUILDERS, established
 from tests.tcp.test_metamorphic import EXAMPLES, finished, scenarios
 from tests.tcp.world import Scenario, World
 from vnic._core import ffi, lib
+from vnic.fuzz.effort import examples
 
 
 def saved(handle: Any) -> bytes:
@@ -140,7 +141,7 @@ def crowd(seed: int, restores: bool) -> Crowd:
 
 
 @pytest.mark.requirement("IMG-8")
-@settings(max_examples=15)
+@examples(8)
 @given(seed=st.integers(0, 2**32))
 def test_places_and_the_order_of_timers_are_as_they_were(seed: int) -> None:
     plain, restored = crowd(seed, restores=False), crowd(seed, restores=True)

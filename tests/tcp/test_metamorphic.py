@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from tests.tcp.builder import MS
@@ -16,6 +16,7 @@ from tests.tcp.endpoint import Engine
 from tests.tcp.options import Options
 from tests.tcp.segment import MODULUS
 from tests.tcp.world import Act, Link, Scenario, World
+from vnic.fuzz.effort import examples
 
 STARTS = (0, 1, 2**31 - 5000, 2**31, 2**32 - 1, 2**32 - 3000, 12345, 2**32 - 100_000)
 starts = st.sampled_from(STARTS)
@@ -69,9 +70,7 @@ def scenario_of(seed: int) -> Scenario:
 
 # Drawn whole: what Hypothesis draws by parts is mostly trivial, and shrinking makes traces no easier to read.
 scenarios = st.builds(scenario_of, st.integers(0, 2**48))
-# The profile that explores has twenty times the examples.
-SCALE = settings().max_examples // 100
-EXAMPLES = settings(max_examples=15 * SCALE)
+EXAMPLES = examples(8)
 
 
 def finished(scenario: Scenario, on_event: Callable[[World, int], None] | None = None) -> World:
@@ -105,7 +104,7 @@ def assert_drained(world: World) -> None:
         assert "FIN" in side.happened
 
 
-@settings(EXAMPLES, max_examples=40 * SCALE)
+@examples(20)
 @given(scenario=scenarios)
 def test_a_fair_network_always_drains(scenario: Scenario) -> None:
     assert_drained(finished(scenario))

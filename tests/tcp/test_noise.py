@@ -6,13 +6,14 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tcp.builder import Conversation
 from tests.tcp.segment import MODULUS, Segment, control_bits
 from tests.tcp.states import BUILDERS
 from vnic._core import lib
+from vnic.fuzz.effort import examples
 
 STARTS = (0, 1, 2**31 - 5000, 2**31, 2**32 - 1, 2**32 - 3000, 12345)
 SMALL = {"ranges_per_connection": 4, "nodes": 16, "recoveries": 1}
@@ -83,7 +84,7 @@ def storm(random: Random, t: Conversation) -> None:
 
 
 @pytest.mark.parametrize("state", BUILDERS)
-@settings(max_examples=60 * (settings().max_examples // 100))
+@examples(30)
 @given(seed=st.integers(0, 2**48))
 def test_noise_breaks_no_invariant(state: str, seed: int) -> None:
     random = Random(seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tcp import flight
@@ -18,6 +18,7 @@ from tests.tcp.states import BUILDERS, close_wait, established, fin_wait_1, fin_
 from tests.tcp.test_metamorphic import assert_drained, finished, scenarios
 from tests.tcp.world import Scenario, World
 from vnic._core import ffi, lib
+from vnic.fuzz.effort import examples
 
 OFFLOADABLE = ("ESTABLISHED", "FIN_WAIT_1", "FIN_WAIT_2", "CLOSE_WAIT", "CLOSING", "LAST_ACK")
 NDIS = {
@@ -490,7 +491,7 @@ def fill(state: Any, values: dict[str, int]) -> None:
 
 
 @pytest.mark.requirement("CH-16", "OFL-1")
-@settings(max_examples=300)
+@examples(100)
 @given(values=states(), rate=st.sampled_from([10, 100, 1000]), profile=st.sampled_from(["rfc", "chimney"]))
 def test_any_state_comes_back(values: dict[str, int], rate: int, profile: str) -> None:
     t = established(timestamps=True, sack=True, nodelay=True)
@@ -576,7 +577,7 @@ def test_it_closes_as_it_would_have(make: Any, profile: str) -> None:
     t.expect_state("TIME_WAIT")
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(scenario=scenarios, every=st.integers(1, 60), rate=st.sampled_from([10, 100, 1000]))
 @pytest.mark.requirement("CH-17", "CH-09")
 def test_handed_over_at_any_point(scenario: Scenario, every: int, rate: int) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from vnic.fuzz.effort import examples
 from vnic.wire import packet
 from vnic.wire.capture import open_capture
 from vnic.wire.parse import L3, L4, Frame, Mark
@@ -52,13 +53,13 @@ def check(kernels: Any, data: bytes) -> Frame:
     return frame
 
 
-@settings(max_examples=200)
+@examples(80)
 @given(data=st.data())
 def test_structured_frames(kernels: Any, frames: st.SearchStrategy[bytes], data: st.DataObject) -> None:
     check(kernels, data.draw(frames))
 
 
-@settings(max_examples=100)
+@examples(40)
 @given(
     noise=st.binary(max_size=300), ethertype=st.sampled_from([b"\x08\0", b"\x86\xdd", b"\x81\0", b"\x88\xa8"])
 )

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vnic.fuzz.effort import examples
 from vnic.wire.capture_source import CaptureError, TruncatedCapture
 from vnic.wire.pcap import PcapReader, PcapRecord, PcapWriter
 
@@ -83,7 +84,7 @@ def test_cut_at_every_byte() -> None:
             assert error is not None
 
 
-@settings(deadline=None, max_examples=200)
+@examples(80)
 @given(st.data())
 def test_damaged_files_end_in_capture_error_or_records(data: st.DataObject) -> None:
     file = bytearray(file_of([(1, b"abc", 3), (2, b"defgh", 5)]))

@@ -7,9 +7,10 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from vnic.fuzz.effort import examples
 from vnic.wire.pcapng import (
     NO_OPTIONS,
     OBSOLETE_PACKET,
@@ -138,7 +139,7 @@ def sample(order: str = "<") -> bytes:
     return written(fill, Section(order=order, hardware="card", application="test"))
 
 
-@settings(deadline=None, max_examples=150)
+@examples(60)
 @given(
     ORDERS, INTERFACES, st.integers(0, 2**40), st.tuples(st.binary(max_size=70), U32), options_of_packets()
 )
@@ -270,7 +271,7 @@ def test_file_cut_at_every_byte(order: str) -> None:
     assert boundaries == len(full) - 1
 
 
-@settings(deadline=None, max_examples=400)
+@examples(150)
 @given(st.data())
 def test_damaged_files_end_in_capture_error_or_blocks(data: st.DataObject) -> None:
     file = bytearray(sample(data.draw(ORDERS)))
@@ -281,7 +282,7 @@ def test_damaged_files_end_in_capture_error_or_blocks(data: st.DataObject) -> No
     assert len(blocks) <= len(file) // 12
 
 
-@settings(deadline=None, max_examples=300)
+@examples(100)
 @given(ORDERS, st.lists(st.tuples(st.integers(0, 7), st.binary(max_size=60)), max_size=4))
 def test_noise_in_well_framed_blocks(order: str, bodies: list[tuple[int, bytes]]) -> None:
     file = written(lambda w: w.add_interface(Interface()), Section(order))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from vnic.fuzz.effort import examples
 from vnic.wire import packet
 from vnic.wire.parse import Frame, HashType, Mark, rss_input
 
@@ -47,7 +48,7 @@ HOME = (packet.DESTINATION, packet.options_header(packet.home_address_option("20
 ROUTE = (packet.ROUTING, packet.routing_header("2001:db8::99"))
 
 
-@settings(max_examples=400)
+@examples(150)
 @given(data=st.data(), types=st.one_of(st.sampled_from(ALL_TYPES), st.integers(0, 0x1FFFF), st.just(EVERY)))
 def test_structured_frames(
     kernels: Any, frames: st.SearchStrategy[bytes], data: st.DataObject, types: int
@@ -55,7 +56,7 @@ def test_structured_frames(
     check(kernels, data.draw(frames), types)
 
 
-@settings(max_examples=30)
+@examples(20)
 @given(data=st.data())
 def test_every_combination_of_types(
     kernels: Any, frames: st.SearchStrategy[bytes], data: st.DataObject

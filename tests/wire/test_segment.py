@@ -6,9 +6,10 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from vnic.fuzz.effort import examples
 from vnic.wire import packet, segment, verify
 from vnic.wire.parse import Frame
 from vnic.wire.verify import Verdict
@@ -47,7 +48,7 @@ def cut(kernels: Any, header: bytes, payload: bytes, mss: int, **offsets: Any) -
     return frames
 
 
-@settings(max_examples=150)
+@examples(60)
 @given(
     is_v6=st.booleans(),
     options=st.sampled_from([b"", bytes([1, 1, 8, 10]) + bytes(8), bytes([1] * 40)]),

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+
+from vnic.fuzz.effort import examples
 
 MSS, WSCALE, SACK_PERMITTED, TIMESTAMP, USER_TIMEOUT, MALFORMED = 1, 2, 4, 8, 16, 128
 EXACT = {2: 4, 3: 3, 4: 2, 8: 10, 28: 4}  # kind: length
@@ -127,7 +129,7 @@ OPTION = st.one_of(
 
 
 @pytest.mark.requirement("OPT-01", "OPT-02", "SEG-02")
-@settings(max_examples=400)
+@examples(150)
 @given(
     options=st.lists(OPTION, max_size=8).map(lambda parts: b"".join(parts)[:40]),
     payload=st.binary(max_size=12),
@@ -142,7 +144,7 @@ def test_any_options(kernels: Any, options: bytes, payload: bytes, offset: int |
 
 
 @pytest.mark.requirement("SEG-02")
-@settings(max_examples=200)
+@examples(80)
 @given(data=st.binary(max_size=80))
 def test_any_bytes(kernels: Any, data: bytes) -> None:
     assert parse(kernels, data) == read(data)
@@ -283,7 +285,7 @@ def kept(fields: Fields, data: bytes) -> Fields:
 
 
 @pytest.mark.requirement("OPT-03", "ACK-06")
-@settings(max_examples=250)
+@examples(80)
 @given(fields=WRITTEN)
 def test_written_is_read_back(kernels: Any, fields: Fields) -> None:
     data = write(kernels, fields)
@@ -296,7 +298,7 @@ def test_written_is_read_back(kernels: Any, fields: Fields) -> None:
 
 
 @pytest.mark.requirement("OPT-03")
-@settings(max_examples=200)
+@examples(80)
 @given(fields=WRITTEN)
 def test_padding_is_zero(kernels: Any, fields: Fields) -> None:
     """MUST-69: behind the last option come zeros only (and here none are needed)."""

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from vnic.fuzz.effort import examples
 from vnic.wire import packet, verify
 from vnic.wire.capture import open_capture
 from vnic.wire.parse import L4, Frame
@@ -32,7 +33,7 @@ def check(kernels: Any, data: bytes) -> tuple[Verdict, Verdict]:
     return expected
 
 
-@settings(max_examples=400)
+@examples(150)
 @given(data=st.data())
 def test_structured_frames(kernels: Any, frames: st.SearchStrategy[bytes], data: st.DataObject) -> None:
     check(kernels, data.draw(frames))

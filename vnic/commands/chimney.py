@@ -1,4 +1,4 @@
-"""`vnic run --chimney`: connections that the policy offloads while they talk, every hash checked."""
+"""`vnic run --chimney` and `--netdma`: connections between the host and a peer, every hash checked."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from vnic.commands.spared import COLUMNS, VARIANTS, compare_rows, per_mib, polic
 from vnic.commands.table import Table, print_tables
 from vnic.errors import ArgumentError, VnicError
 from vnic.protocol.chimney_options import ChimneyOptions
+from vnic.protocol.netdma_options import NetDmaOptions
 from vnic.protocol.switches import Switches
 from vnic.stack.address import address_of, address_on_link
 from vnic.testbench.traffic import Costs, Traffic, TrafficPlan
@@ -28,12 +29,17 @@ _DELAY_MS = 1.0
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `vnic run` that go with --chimney."""
-    group = parser.add_argument_group("TCP chimney")
+    """The arguments of `vnic run` that go with --chimney and --netdma."""
+    group = parser.add_argument_group("TCP chimney and NetDMA")
     group.add_argument(
         "--chimney",
         action="store_true",
         help="no capture: connections between a host with the card and a peer",
+    )
+    group.add_argument(
+        "--netdma",
+        action="store_true",
+        help="the same with a copy engine for received data, instead of the chimney or with it",
     )
     group.add_argument("--connections", type=_count, default=8, metavar="N", help="how many (8)")
     group.add_argument("--bytes", type=_size, default=8 << 20, metavar="N", help="in all, as 8M or 512K (8M)")
@@ -47,7 +53,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--compare",
         action="store_true",
-        help="the same with nothing, RSS, chimney, both: what the host is spared",
+        help="the same with nothing, RSS, NetDMA, chimney, all: what the host is spared",
     )
     group.add_argument(
         "--rounds",
@@ -113,7 +119,7 @@ def _between(text: str, most: float) -> float:
 def execute(options: argparse.Namespace) -> int:
     """0: every stream arrived as it was sent; 1: not."""
     if options.capture or options.out:
-        raise ArgumentError("--chimney goes without a capture")
+        raise ArgumentError("--chimney and --netdma go without a capture")
     if (options.plot or options.rounds) and not options.compare:
         raise ArgumentError("--plot and --rounds go with --compare")
     if options.plot:
@@ -135,15 +141,20 @@ def execute(options: argparse.Namespace) -> int:
             return _run_with_kernel(plan, live, options)
         if options.compare:
             return _compare(plan, live, options)
-        return _run(plan, live, is_json=options.json)
+        return _run(plan, _switches_of(options), live, is_json=options.json)
     finally:
         live.close()
+
+
+def _switches_of(options: argparse.Namespace) -> Switches:
+    return Switches(EnableTCPChimney=options.chimney, EnableTCPA=options.netdma)
 
 
 def _one(plan: TrafficPlan, switches: Switches, live: Live) -> tuple[Costs, list[int]]:
     with ExitStack() as stack:
         choice = ChimneyOptions(switches=switches, policy=policy_of(plan))
-        traffic = stack.enter_context(Traffic(plan, choice, live.show))
+        netdma = NetDmaOptions() if switches.EnableTCPA else None
+        traffic = stack.enter_context(Traffic(plan, choice, live.show, netdma=netdma))
         try:
             costs = traffic.run()
         except VnicError as error:
@@ -151,13 +162,13 @@ def _one(plan: TrafficPlan, switches: Switches, live: Live) -> tuple[Costs, list
         return costs, traffic.broken
 
 
-def _run(plan: TrafficPlan, live: Live, *, is_json: bool) -> int:
+def _run(plan: TrafficPlan, switches: Switches, live: Live, *, is_json: bool) -> int:
     live.begin(plan.workload)
-    costs, broken = _one(plan, Switches(), live)
+    costs, broken = _one(plan, switches, live)
     if is_json:
         print(json.dumps(asdict(costs) | {"connections": plan.connections, "broken": broken}, indent=2))
     else:
-        _print(plan, costs, broken)
+        _print(plan, switches, costs, broken)
     return 1 if broken else 0
 
 
@@ -167,15 +178,18 @@ def _run_with_kernel(plan: TrafficPlan, live: Live, options: argparse.Namespace)
     address = address_on_link(options.address)
     live.begin(f"{plan.workload}, {options.tap}")
     started = time.monotonic()
-    with KernelTraffic(
-        plan, ChimneyOptions(), options.tap, address, str(address_of(options.peer))
-    ) as traffic:
+    choice = ChimneyOptions(switches=_switches_of(options))
+    netdma = NetDmaOptions() if options.netdma else None
+    peer = str(address_of(options.peer))
+    with KernelTraffic(plan, choice, options.tap, address, peer, netdma=netdma) as traffic:
         traffic.run(live.show)
         chimney, broken, moved = traffic.host.chimney, traffic.broken, traffic.moved
         offloaded = min(chimney.bytes_sent + chimney.bytes_received, moved)
+        copied = traffic.host.netdma.tally.bytes_by_engine if options.netdma else 0
         figures = {
             "moved": moved,
             "offloaded_bytes": offloaded,
+            "moved_by_netdma": copied,
             "initiates": chimney.initiates,
             "uploads": {str(cause): count for cause, count in chimney.uploads.items()},
             "broken": broken,
@@ -186,16 +200,21 @@ def _run_with_kernel(plan: TrafficPlan, live: Live, options: argparse.Namespace)
         print(
             f"{plan.workload}: {plan.connections} connections with the kernel, {moved:,} bytes in "
             f"{time.monotonic() - started:.1f} s, {offloaded / moved:.0%} of them through the card's chimney"
+            f", {copied / moved:.0%} moved by NetDMA"
         )
         print(_verdict(plan, broken))
     return 1 if broken else 0
 
 
-def _print(plan: TrafficPlan, costs: Costs, broken: list[int]) -> None:
-    share = costs.offloaded_bytes / costs.moved if costs.moved else 0
+def _print(plan: TrafficPlan, switches: Switches, costs: Costs, broken: list[int]) -> None:
+    shares = []
+    if switches.EnableTCPChimney:
+        shares.append(f"{_share(costs.offloaded_bytes, costs)} of them through the card's chimney")
+    if switches.EnableTCPA:
+        shares.append(f"{_share(costs.moved_by_netdma, costs)} moved by NetDMA")
     print(
         f"{plan.workload}: {plan.connections} connections, {costs.moved:,} bytes in "
-        f"{costs.virtual_ns / 1e9:.3f} s of virtual time, {share:.0%} of them through the card's chimney"
+        f"{costs.virtual_ns / 1e9:.3f} s of virtual time, {', '.join(shares)}"
     )
     rows: list[tuple[str, int]] = [
         ("connections offloaded", costs.initiates),
@@ -206,10 +225,19 @@ def _print(plan: TrafficPlan, costs: Costs, broken: list[int]) -> None:
         ("register accesses", costs.register_accesses),
         ("interrupts", costs.interrupts),
         ("DPCs", costs.dpcs),
+        ("KiB that the processor copied", costs.touched // 1024),
+        ("KiB that NetDMA moved", costs.moved_by_netdma // 1024),
+        ("copies by NetDMA", costs.netdma_copies),
+        ("of these given together", costs.netdma_batches),
+        ("interrupts of the copy engine", costs.engine_interrupts),
     ]
     print_tables([Table("Host", ("what", "count"), [row for row in rows if row[1]])])
     print()
     print(_verdict(plan, broken))
+
+
+def _share(part: int, costs: Costs) -> str:
+    return f"{part / costs.moved if costs.moved else 0:.0%}"
 
 
 def _verdict(plan: TrafficPlan, broken: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""`vnic run --chimney --tap`: the same conversations with the Linux kernel as the peer, in real time."""
+"""`vnic run --chimney --netdma --tap`: the conversations with the Linux kernel as the peer, in real time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from vnic.link.impairments import Impairments
 from vnic.link.wire import Wire
 from vnic.protocol.chimney_options import ChimneyOptions
 from vnic.protocol.chimney_tally import Row
+from vnic.protocol.netdma_options import NetDmaOptions
 from vnic.stack.address import AddressOnLink
 from vnic.testbench.dialogue import Dialogue, Noise, make_workload
 from vnic.testbench.host import FAST, Host
-from vnic.testbench.traffic import TrafficPlan
+from vnic.testbench.posted import PostedSocket
+from vnic.testbench.traffic import TrafficPlan, buffer_bytes
 
 _ETHERNET = 14
 _OPEN_S = 10.0
@@ -67,10 +69,17 @@ class Outlet:
 
 
 class OffloadingPlug(Plug):
-    """A plug whose host has a chimney; a wire that delays and loses is before the TAP when asked for."""
+    """A plug of a host that offloads; a wire that delays and loses is before the TAP when asked for."""
 
-    def __init__(self, options: argparse.Namespace, chimney: ChimneyOptions, plan: TrafficPlan) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        chimney: ChimneyOptions,
+        netdma: NetDmaOptions | None,
+        plan: TrafficPlan,
+    ) -> None:
         self._chimney = chimney
+        self._netdma = netdma
         self._connections = max(plan.connections, 16)
         line = Impairments(delay_ns=plan.delay_ns, loss=plan.loss)
         is_perfect = line == Impairments()
@@ -88,7 +97,9 @@ class OffloadingPlug(Plug):
         stack = {"address_probes": 0, "buffer_bytes": 64 << 20}
         addresses = map(str, self.addresses)
         link = self._wire.end(0) if self._wire is not None else cable
-        made = Host(*addresses, link=link, stack=stack, bench=bench, chimney=self._chimney)
+        made = Host(
+            *addresses, link=link, stack=stack, bench=bench, chimney=self._chimney, netdma=self._netdma
+        )
         if self._wire is not None:
             self._wire.attach(0, made.bench.device)
             self._wire.attach(1, Outlet(cable))
@@ -106,13 +117,20 @@ class KernelTraffic:
     """
 
     def __init__(
-        self, plan: TrafficPlan, options: ChimneyOptions, tap: str, address: AddressOnLink, peer: str
+        self,
+        plan: TrafficPlan,
+        options: ChimneyOptions,
+        tap: str,
+        address: AddressOnLink,
+        peer: str,
+        *,
+        netdma: NetDmaOptions | None = None,
     ) -> None:
         asked = argparse.Namespace(tap=tap, address=[address], gateway=[], pcap=None, quiet=True)
         self.plan = plan
         self.dialogues: list[Dialogue] = []
         self._peer = peer
-        self._plug = OffloadingPlug(asked, options, plan)
+        self._plug = OffloadingPlug(asked, options, netdma, plan)
 
     @property
     def host(self) -> Host:
@@ -160,7 +178,9 @@ class KernelTraffic:
                 if not near.is_connected:
                     raise ArgumentError(f"{self._peer} does not answer")
                 far = KernelSocket(self._accept(listener))
-                self.dialogues.append(Dialogue(near, far, workload(number), noise, number))
+                room = buffer_bytes(plan.connections)
+                reader = PostedSocket(near, self.host.bench.memory, buffer_bytes=room)
+                self.dialogues.append(Dialogue(reader, far, workload(number), noise, number))
 
     def _accept(self, listener: socket.socket) -> socket.socket:
         found: list[socket.socket] = []

@@ -1,4 +1,4 @@
-"""What `vnic run --chimney` shows while it lasts: a table that is drawn anew, or a line now and then."""
+"""What `vnic run --chimney --netdma` shows while it lasts: a table drawn anew, or a line now and then."""
 
 from __future__ import annotations
 
@@ -71,10 +71,13 @@ def live_figures(traffic: Traffic | KernelTraffic) -> dict[str, Cell]:
     states = Counter(row.state.name for row in rows if row.state is not None)
     processors = traffic.host.bench.processors
     every = [processors[cpu] for cpu in range(len(processors))]
+    host = traffic.host
+    copied = {"of these by NetDMA": size_text(host.netdma.tally.bytes_by_engine)} if host.has_netdma else {}
     return {
         **wheres,
         **states,
         "moved": size_text(traffic.moved),
+        **copied,
         "retransmitted by the host": traffic.host.stack.statistics["tcp_retransmits"],
         "interrupts": sum(each.interrupts for each in every),
         "DPCs": sum(each.dpcs for each in every),

@@ -1,4 +1,4 @@
-"""`vnic run`: a capture, or with --chimney connections, through the card and its driver: is it right."""
+"""`vnic run`: a capture, or with --chimney or --netdma connections, through card and driver: is it right."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from vnic.ndis.rss import SECRET_KEY_BYTES, HashType
 from vnic.ndis.status import NDIS_STATUS
 from vnic.testbench.bench import RSS_KEY, Bench
 from vnic.testbench.passage import Indication, Outcome, Passage, Share
+from vnic.trace.ambient import recording
 from vnic.wire.capture import CapturedFrame, open_capture
 from vnic.wire.capture_source import CaptureError
 from vnic.wire.pcapng import Direction
@@ -69,6 +70,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE.pcapng", help="write what was indicated, with RSS hash and queue"
+    )
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="keep a trace of what happens; see `vnic trace --help`"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     chimney.declare(parser)
@@ -143,7 +147,12 @@ class Source:
 
 def execute(options: argparse.Namespace) -> int:
     """Run; 0: every frame was delivered or dropped with a reason, and came back; 1: not; 2: bad capture."""
-    if options.chimney:
+    with recording(options.record) if options.record else nullcontext():
+        return _execute(options)
+
+
+def _execute(options: argparse.Namespace) -> int:
+    if options.chimney or options.netdma:
         return chimney.execute(options)
     path = Path(options.capture) if options.capture else Path(str(files("vnic") / "data" / SHIPPED))
     source = Source(path, sys.stderr.isatty() and not options.json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -25,8 +26,14 @@ _NOT_STATUS = ("STAT_TYPE", "STAT_VERSION", "STAT_NEXT", "STAT_SIZE", "STAT_CTRL
 COUNTERS = tuple(r for r in BAR0.MAP if r.name.startswith("STAT_") and r.name not in _NOT_STATUS)
 
 
-def _map_of(step: Step) -> RegisterMap | None:
-    return CONFIG.MAP if step.code in (OpCode.CFG_READ, OpCode.CFG_WRITE) else _MAPS.get(step.index)
+@functools.lru_cache(maxsize=1 << 16)  # programs come back to the same places
+def _place_of(code: int, index: int, addr: int) -> tuple[str, str] | None:
+    """Names of the map and of the register that an access meets."""
+    space = CONFIG.MAP if code in (OpCode.CFG_READ, OpCode.CFG_WRITE) else _MAPS.get(index)
+    try:
+        return (space.name, space.lookup(addr)[0].name) if space else None
+    except KeyError:
+        return None
 
 
 class Coverage:
@@ -55,16 +62,12 @@ class Coverage:
                 self._note_access(step, kind)
 
     def _note_access(self, step: Step, kind: str) -> None:
-        space = _map_of(step)
         width = step.width if step.width in _WIDTHS else 0
-        try:
-            register, _ = space.lookup(step.addr) if space else (None, 0)
-        except KeyError:
-            register = None
-        if register is None or space is None:
+        place = _place_of(step.code, step.index, step.addr)
+        if place is None:
             self.strays[f"{kind} of {width} bytes"] += 1
         else:
-            self.accesses[space.name, register.name, kind, width] += 1
+            self.accesses[*place, kind, width] += 1
 
     def note_level(self, name: str) -> None:
         """Count a reset after which the card was brought up and tested."""
@@ -163,6 +166,7 @@ class Coverage:
         path.write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
 
 
+@functools.cache
 def _code_name(code: int) -> str:
     for codes in (OpCode, WorldCode):
         if code in codes.__members__.values():

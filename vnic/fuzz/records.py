@@ -58,9 +58,8 @@ class Record(NamedTuple):
         return self.at + _HEADER.size
 
 
-def records(image: bytes | bytearray) -> Iterator[Record]:
-    """The records of a snapshot, up to one that is cut short."""
-    at = 0
+def records(image: bytes | bytearray, at: int = 0) -> Iterator[Record]:
+    """The records of a snapshot from the one at an offset, up to one that is cut short."""
     while at + _HEADER.size <= len(image):
         tag, size = _HEADER.unpack_from(image, at)
         start = at + _HEADER.size
@@ -89,10 +88,23 @@ def edited(image: bytes, edits: list[tuple[int, int, int]]) -> bytes:
     """The snapshot after edits, triples of record, kind (Edit, counted around) and value."""
     out = bytearray(image)
     for number, kind, value in edits:
-        found = list(records(out))
-        if found:
-            _edit(out, found[number % len(found)], Edit(kind % len(Edit)), value)
+        places = _places(out)
+        if places:
+            record = next(records(out, places[number % len(places)]))
+            _edit(out, record, Edit(kind % len(Edit)), value)
     return bytes(out)
+
+
+def _places(image: bytearray) -> list[int]:
+    """Where the records begin, without a look at them: edits are many and each needs one record."""
+    places, at = [], 0
+    while at + _HEADER.size <= len(image):
+        following = at + _HEADER.size + _HEADER.unpack_from(image, at)[1]
+        if following > len(image):
+            break
+        places.append(at)
+        at = following
+    return places
 
 
 def _edit(out: bytearray, record: Record, kind: Edit, value: int) -> None:

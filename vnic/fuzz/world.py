@@ -225,7 +225,7 @@ class World:
     def step(self, engine: int) -> bool:
         """One step."""
         could = engine in self.device.runnable
-        taken = self.device.step(engine)  # type: ignore[arg-type]  # engines that there are not, too
+        taken = self.device.step(engine)  # engines that there are not, too
         if taken != could:
             raise Broken(f"engine {engine}: runnable {could}, step taken {taken}")
         self.steps_taken += taken

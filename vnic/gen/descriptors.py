@@ -1153,3 +1153,146 @@ class ChmTcp:
             w18,
             w19,
         )
+
+
+@dataclass(slots=True)
+class CopyDescriptor:
+    """64 bytes, aligned to 64: NET_DMA_DESCRIPTOR, which is I/OAT's descriptor."""
+
+    SIZE: ClassVar[int] = 64
+
+    size: int = 0  # TransferSize: bytes.
+    int_en: int = 0  # INTERRUPT_ON_COMPLETION.
+    src_snoop_dis: int = 0  # SOURCE_NO_SNOOP: accepted, no effect.
+    dst_snoop_dis: int = 0  # DESTINATION_NO_SNOOP: accepted, no effect.
+    compl_write: int = 0  # STATUS_UPDATE_ON_COMPLETION.
+    fence: int = 0  # SERIALIZE_TRANSFER.
+    null: int = 0  # NULL_TRANSFER.
+    src_brk: int = 0  # SOURCE_PAGE_BREAK.
+    dst_brk: int = 0  # DESTINATION_PAGE_BREAK.
+    bundle: int = 0  # Accepted, no effect.
+    dest_dca: int = 0  # DESTINATION_DCA_ENABLE: accepted, no effect.
+    hint: int = 0  # Accepted, no effect.
+    op: int = 0  # Operation.
+    src: int = 0  # SourceAddress; of FILL: the pattern, first byte lowest.
+    dst: int = 0  # DestinationAddress.
+    next: int = 0  # NextDescriptor: bus address, aligned to 64 bytes.
+    next_src: int = 0  # NextSourceAddress, of a page; with SRC_BRK.
+    next_dst: int = 0  # NextDestinationAddress, of a page; with DST_BRK.
+    user1: int = 0  # UserContext1: never looked at.
+    user2: int = 0  # UserContext2: never looked at.
+
+    def pack(self) -> Packed:
+        """The bytes in memory; ValueError names a field whose value does not fit."""
+        if self.size >> 32:
+            _fitting("copy_descriptor.SIZE", self.size, 32)
+        if self.int_en >> 1:
+            _fitting("copy_descriptor.INT_EN", self.int_en, 1)
+        if self.src_snoop_dis >> 1:
+            _fitting("copy_descriptor.SRC_SNOOP_DIS", self.src_snoop_dis, 1)
+        if self.dst_snoop_dis >> 1:
+            _fitting("copy_descriptor.DST_SNOOP_DIS", self.dst_snoop_dis, 1)
+        if self.compl_write >> 1:
+            _fitting("copy_descriptor.COMPL_WRITE", self.compl_write, 1)
+        if self.fence >> 1:
+            _fitting("copy_descriptor.FENCE", self.fence, 1)
+        if self.null >> 1:
+            _fitting("copy_descriptor.NULL", self.null, 1)
+        if self.src_brk >> 1:
+            _fitting("copy_descriptor.SRC_BRK", self.src_brk, 1)
+        if self.dst_brk >> 1:
+            _fitting("copy_descriptor.DST_BRK", self.dst_brk, 1)
+        if self.bundle >> 1:
+            _fitting("copy_descriptor.BUNDLE", self.bundle, 1)
+        if self.dest_dca >> 1:
+            _fitting("copy_descriptor.DEST_DCA", self.dest_dca, 1)
+        if self.hint >> 1:
+            _fitting("copy_descriptor.HINT", self.hint, 1)
+        if self.op >> 8:
+            _fitting("copy_descriptor.OP", self.op, 8)
+        if self.src >> 64:
+            _fitting("copy_descriptor.SRC", self.src, 64)
+        if self.dst >> 64:
+            _fitting("copy_descriptor.DST", self.dst, 64)
+        if self.next >> 64:
+            _fitting("copy_descriptor.NEXT", self.next, 64)
+        if self.next_src >> 64:
+            _fitting("copy_descriptor.NEXT_SRC", self.next_src, 64)
+        if self.next_dst >> 64:
+            _fitting("copy_descriptor.NEXT_DST", self.next_dst, 64)
+        if self.user1 >> 64:
+            _fitting("copy_descriptor.USER1", self.user1, 64)
+        if self.user2 >> 64:
+            _fitting("copy_descriptor.USER2", self.user2, 64)
+        return _W8.pack(
+            self.size | self.int_en << 32 | self.src_snoop_dis << 33 | self.dst_snoop_dis << 34 | self.compl_write << 35 | self.fence << 36 | self.null << 37 | self.src_brk << 38 | self.dst_brk << 39 | self.bundle << 40 | self.dest_dca << 41 | self.hint << 42 | self.op << 56,
+            self.src,
+            self.dst,
+            self.next,
+            self.next_src,
+            self.next_dst,
+            self.user1,
+            self.user2,
+        )
+
+    @classmethod
+    def unpack(cls, buf: Buffer, offset: int = 0) -> CopyDescriptor:
+        """The descriptor at `offset`, reserved bits dropped; ValueError outside the buffer."""
+        _whole("copy_descriptor", buf, offset, 64)
+        w0, w1, w2, w3, w4, w5, w6, w7 = _W8.unpack_from(buf, offset)
+        return cls(
+            w0 & 0xFFFFFFFF,
+            w0 >> 32 & 0x1,
+            w0 >> 33 & 0x1,
+            w0 >> 34 & 0x1,
+            w0 >> 35 & 0x1,
+            w0 >> 36 & 0x1,
+            w0 >> 37 & 0x1,
+            w0 >> 38 & 0x1,
+            w0 >> 39 & 0x1,
+            w0 >> 40 & 0x1,
+            w0 >> 41 & 0x1,
+            w0 >> 42 & 0x1,
+            w0 >> 56,
+            w1,
+            w2,
+            w3,
+            w4,
+            w5,
+            w6,
+            w7,
+        )
+
+
+@dataclass(slots=True)
+class CopyCompletion:
+    """8 bytes at CHANCMP, written as CHANSTS then reads."""
+
+    SIZE: ClassVar[int] = 8
+
+    status: int = 0  # enum chan_status.
+    soft_err: int = 0  # CHANERR is not 0.
+    addr: int = 0  # Bits 63:6 of the address of the last descriptor that was processed.
+
+    def pack(self) -> Packed:
+        """The bytes in memory; ValueError names a field whose value does not fit."""
+        if self.status >> 3:
+            _fitting("copy_completion.STATUS", self.status, 3)
+        if self.soft_err >> 1:
+            _fitting("copy_completion.SOFT_ERR", self.soft_err, 1)
+        if self.addr >> 58:
+            _fitting("copy_completion.ADDR", self.addr, 58)
+        return _W1.pack(
+            self.status | self.soft_err << 3 | self.addr << 6,
+        )
+
+    @classmethod
+    def unpack(cls, buf: Buffer, offset: int = 0) -> CopyCompletion:
+        """The descriptor at `offset`, reserved bits dropped; ValueError outside the buffer."""
+        _whole("copy_completion", buf, offset, 8)
+        w0, = _W1.unpack_from(buf, offset)
+        return cls(
+            w0 & 0x7,
+            w0 >> 3 & 0x1,
+            w0 >> 6,
+        )

@@ -7,19 +7,21 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from vnic.abi import Map
-from vnic.errors import AllocationError, LeakError, UnknownError
+from vnic.errors import AllocationError, ArgumentError, LeakError, UnknownError
 from vnic.host.bus import PAGE, Direction, Segment
 from vnic.host.memory import GuestBuffer, GuestMemory
 
 # Above everything that 32 bits reach: BARs and messages are below.
 IOVA_FIRST = 1 << 32
 IOVA_LAST = 1 << 44
+_FIRST_PAGE = IOVA_FIRST // PAGE + 1
+_PAGE_BITS = (IOVA_LAST // PAGE - 1).bit_length()
 _TRIES = 1000
 
 _PERMISSIONS = {
-    Direction.TO_DEVICE: Map.READ,
-    Direction.FROM_DEVICE: Map.WRITE,
-    Direction.BIDIRECTIONAL: Map.READ | Map.WRITE,
+    Direction.TO_DEVICE: int(Map.READ),
+    Direction.FROM_DEVICE: int(Map.WRITE),
+    Direction.BIDIRECTIONAL: int(Map.READ | Map.WRITE),
 }
 
 
@@ -31,6 +33,22 @@ class Mappable(Protocol):
 
     def unmap(self, iova: int, length: int) -> None:
         """Stop that."""
+
+
+class MapWatcher(Protocol):
+    """Who is told where bus addresses lead and what drivers have mapped: as it begins, and before it ends."""
+
+    def placed(self, addr: int, address: int, length: int) -> None:
+        """Bus addresses lead to guest memory from now on."""
+
+    def removed(self, addr: int, length: int) -> None:
+        """They lead nowhere."""
+
+    def begun(self, segment: Segment, direction: Direction | None) -> None:
+        """A driver has mapped memory; None: coherent memory."""
+
+    def ending(self, segment: Segment, direction: Direction | None) -> None:
+        """It gives the mapping up."""
 
 
 class CoherentBuffer:
@@ -78,6 +96,13 @@ class Iommu:
         self._coherent: dict[int, CoherentBuffer] = {}
         self._streaming: dict[int, tuple[Segment, Direction]] = {}
         self._fixed: dict[int, int] = {}  # not strict: guest page address to bus address
+        self._watcher: MapWatcher | None = None
+
+    def watch(self, watcher: MapWatcher) -> None:
+        """Tell of everything from here on; ArgumentError when there is something already."""
+        if self._taken or self._watcher is not None:
+            raise ArgumentError("who watches an Iommu comes before the first mapping, and alone")
+        self._watcher = watcher
 
     # -- coherent --------------------------------------------------------------------------------------------
 
@@ -85,11 +110,12 @@ class Iommu:
         """Zeroed pages, mapped for both."""
         pages = self.memory.alloc_pages(size, label="coherent")
         try:
-            addr = self._place(pages.address, len(pages), Map.READ | Map.WRITE)
+            addr = self._place(pages.address, len(pages), int(Map.READ | Map.WRITE))
         except Exception:
             pages.free()
             raise
         buffer = self._coherent[addr] = CoherentBuffer(pages, addr, size)
+        self._tell_begun(Segment(addr, size), None)
         return buffer
 
     def free_coherent(self, addr: int) -> None:
@@ -97,6 +123,7 @@ class Iommu:
         buffer = self._coherent.pop(addr, None)
         if buffer is None:
             raise UnknownError(f"no coherent memory at bus address {addr:#x}")
+        self._tell_ending(Segment(addr, len(buffer)), None)
         self._remove(addr, len(buffer.pages))
         buffer.pages.free()
 
@@ -104,9 +131,11 @@ class Iommu:
 
     def map(self, address: int, length: int, direction: Direction) -> list[Segment]:
         """Map guest memory; pieces that follow each other on the bus are one segment."""
+        if self.is_strict and 0 < length <= PAGE - address % PAGE:
+            return [self._map_part(address, length, direction)]
         self.memory.slice(address, length)
         if not self.is_strict:
-            return _merge([Segment(self._fixed_addr(a), n) for a, n in self.memory.pages(address, length)])
+            return self._map_fixed(address, length, direction)
         parts = list(self.memory.pages(address, length)) if self.is_scattering else [(address, length)]
         segments: list[Segment] = []
         try:
@@ -120,11 +149,14 @@ class Iommu:
     def unmap(self, segments: Sequence[Segment], direction: Direction) -> None:
         """End a mapping; UnknownError when it is none, or was made with another length or direction."""
         if not self.is_strict:
+            for segment in segments:
+                self._tell_ending(segment, direction)
             return
         for segment in segments:
             if self._streaming.get(segment.addr) != (segment, direction):
                 raise UnknownError(f"{segment} {direction.name} is not mapped so")
         for segment in segments:
+            self._tell_ending(segment, direction)
             del self._streaming[segment.addr]
             start = segment.addr - segment.addr % PAGE
             self._remove(start, _page_span(segment.addr, segment.len))
@@ -134,7 +166,14 @@ class Iommu:
         addr = self._place(address - inset, _page_span(address, length), _PERMISSIONS[direction])
         segment = Segment(addr + inset, length)
         self._streaming[segment.addr] = (segment, direction)
+        self._tell_begun(segment, direction)
         return segment
+
+    def _map_fixed(self, address: int, length: int, direction: Direction) -> list[Segment]:
+        segments = _merge([Segment(self._fixed_addr(a), n) for a, n in self.memory.pages(address, length)])
+        for segment in segments:
+            self._tell_begun(segment, direction)
+        return segments
 
     def _fixed_addr(self, address: int) -> int:
         inset = address % PAGE
@@ -146,29 +185,45 @@ class Iommu:
     def _fix(self, page: int) -> None:
         """Choose the lasting address of a page; without scatter, of all memory at once."""
         first, length = (page, PAGE) if self.is_scattering else (self.memory.base, self.memory.size)
-        addr = self._place(first, length, Map.READ | Map.WRITE)
+        addr = self._place(first, length, int(Map.READ | Map.WRITE))
         self._fixed.update((first + step, addr + step) for step in range(0, length, PAGE))
 
     # -- addresses -------------------------------------------------------------------------------------------
 
-    def _place(self, address: int, length: int, permissions: Map) -> int:
+    def _place(self, address: int, length: int, permissions: int) -> int:
+        memory = self.memory.slice(address, length)
         pages = length // PAGE
         first = self._find(pages)
-        self._function.map(first * PAGE, self.memory.slice(address, length), int(permissions))
+        self._function.map(first * PAGE, memory, permissions)
         self._taken.update(range(first, first + pages))
+        if self._watcher is not None:
+            self._watcher.placed(first * PAGE, address, length)
         return first * PAGE
 
     def _find(self, pages: int) -> int:
         """The first of free bus pages with a free page on both sides."""
         for _ in range(_TRIES):
-            first = self._random.randrange(IOVA_FIRST // PAGE + 1, IOVA_LAST // PAGE - pages)
-            if self._taken.isdisjoint(range(first - 1, first + pages + 1)):
+            first = _FIRST_PAGE + self._random.getrandbits(_PAGE_BITS)
+            is_inside = first + pages < IOVA_LAST // PAGE
+            if is_inside and self._taken.isdisjoint(range(first - 1, first + pages + 1)):
                 return first
         raise AllocationError(f"no {pages} bus pages in a row after {_TRIES} tries")
 
     def _remove(self, start: int, length: int) -> None:
         self._function.unmap(start, length)
         self._taken.difference_update(range(start // PAGE, (start + length) // PAGE))
+        if self._watcher is not None:
+            self._watcher.removed(start, length)
+
+    # -- watching --------------------------------------------------------------------------------------------
+
+    def _tell_begun(self, segment: Segment, direction: Direction | None) -> None:
+        if self._watcher is not None:
+            self._watcher.begun(segment, direction)
+
+    def _tell_ending(self, segment: Segment, direction: Direction | None) -> None:
+        if self._watcher is not None:
+            self._watcher.ending(segment, direction)
 
     # -- inspection ------------------------------------------------------------------------------------------
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import mmap
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from vnic.errors import AllocationError, ArgumentError, LeakError, UnknownError
 from vnic.host.bus import PAGE
 
 POISON = 0xDB
+# watcher(address, bytes, is_write): called before a read and after a write.
+Watcher = Callable[[int, int, bool], None]
 _DEFAULT_BASE = 0x1000_0000
 _DEFAULT_SIZE = 64 << 20
 
@@ -55,6 +57,8 @@ class GuestMemory:
         self._live: dict[int, GuestBuffer] = {}
         self._free_starts = [base]
         self._free_sizes = {base: size}
+        #: Told of read(), write() and free(); what goes through a view, nobody can be told of.
+        self.watcher: Watcher | None = None
 
     # -- access ----------------------------------------------------------------------------------------------
 
@@ -70,6 +74,8 @@ class GuestMemory:
         start = address - self.base
         if start < 0 or length < 0 or start + length > self.size:
             raise self._outside(address, length)
+        if self.watcher is not None:
+            self.watcher(address, length, False)
         return self._arena[start : start + length]
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
@@ -79,6 +85,8 @@ class GuestMemory:
         if start < 0 or end > self.size:
             raise self._outside(address, len(data))
         self._arena[start:end] = data
+        if self.watcher is not None:
+            self.watcher(address, len(data), True)
 
     def _outside(self, address: int, length: int) -> ArgumentError:
         return ArgumentError(f"{address:#x}+{length:#x} is outside of guest memory")
@@ -118,6 +126,8 @@ class GuestMemory:
         del self._live[buffer.address]
         buffer.is_free = True
         buffer.view[:] = bytes([POISON]) * len(buffer)
+        if self.watcher is not None:
+            self.watcher(buffer.address, len(buffer), True)
         self._give(buffer.address, len(buffer))
 
     def _take(self, start: int, address: int, size: int) -> None:

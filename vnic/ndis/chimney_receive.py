@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vnic.ndis.chimney_extent import Extent
 from vnic.ndis.net_buffer_list import NetBufferError, NetBufferList
-from vnic.ndis.oob import TCP_OFFLOAD_BYTES_TRANSFERRED, TCP_RECEIVE_NO_PUSH
+from vnic.ndis.oob import TCP_OFFLOAD_BYTES_TRANSFERRED, TCP_RECEIVE_NO_PUSH, Slot
 from vnic.ndis.status import NDIS_STATUS
 
 if TYPE_CHECKING:
@@ -23,11 +23,12 @@ _PARTIALLY = NDIS_STATUS.OFFLOAD_DATA_PARTIALLY_ACCEPTED
 
 @dataclass(slots=True)
 class Post:
-    """One posted receive; `moment` inside the target's call."""
+    """One posted receive, with `before` bytes in its buffer already; `moment` inside the target's call."""
 
     nbl: NetBufferList
     extent: Extent
     is_no_push: bool
+    before: int
     is_after_disconnect: bool
     moment: Moment | None = None
     is_returned: bool = False
@@ -82,7 +83,8 @@ class ReceiveWatch:
         of.require(is_own, "PSEND-1", of.protocol, "posts a NET_BUFFER_LIST that is not its own")
         ended = of.close.disconnected
         is_after = ended is not None and of.verifier.must_know(ended)
-        return Post(nbl, extent, bool(nbl.info(TCP_RECEIVE_NO_PUSH)), is_after)
+        before = nbl.info(Slot.TCP_RECEIVE_BYTES_TRANSFERRED)
+        return Post(nbl, extent, bool(nbl.info(TCP_RECEIVE_NO_PUSH)), before, is_after)
 
     def complete(self, nbls: list[NetBufferList]) -> None:
         """NdisTcpOffloadReceiveComplete, before the protocol is told."""
@@ -112,7 +114,8 @@ class ReceiveWatch:
             text = "a receive posted after Disconnect is SUCCESS"
             of.require(status != NDIS_STATUS.SUCCESS, "INV-32", of.miniport, text)
         self._deliver(post.extent, count)
-        if status == NDIS_STATUS.SUCCESS and count < length and (post.is_no_push or not count):
+        is_empty = not count and not post.before
+        if status == NDIS_STATUS.SUCCESS and count < length and (post.is_no_push or is_empty):
             self._ended_short = f"a receive of {length} bytes was completed with {count}"
 
     def _deliver(self, extent: Extent, count: int) -> None:

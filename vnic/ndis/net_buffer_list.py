@@ -67,7 +67,10 @@ class NetBuffer:
     @property
     def capacity(self) -> int:
         """Bytes described by the whole MDL chain, unused data space included."""
-        return sum(len(mdl) for mdl in walk_mdls(self.mdl_chain))
+        first = self.mdl_chain
+        if first is not None and first.next is None:
+            return len(first.buffer)
+        return sum(len(mdl) for mdl in walk_mdls(first))
 
     @property
     def current_mdl(self) -> Mdl | None:

@@ -28,6 +28,11 @@ class _Receive:
     allocation: Allocation | None = None
     posted: Posted | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it was posted for data, and had none."""
+        return not self.posted.done if self.posted is not None else self.allocation is not None
+
 
 class ReceiveSide:
     """One connection's receives, from its initiate until its last buffer is back."""
@@ -248,7 +253,8 @@ class ReceiveSide:
             self.delivered += count
             self.indications += 1
             # Full of nothing: the FIN is there, although it is not indicated before all data is consumed.
-            self._is_at_fin |= not count and (receive.posted is not None or receive.allocation is not None)
+            # Where something was in it before, it may have been the push timer.
+            self._is_at_fin |= not count and receive.is_empty
             if receive.posted is not None:
                 self._end_posted(receive, receive.posted, count, nbl.status)
             elif receive.allocation is not None:

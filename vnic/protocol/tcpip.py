@@ -9,7 +9,7 @@ from vnic.errors import VnicError
 from vnic.host.clock import VirtualClock
 from vnic.ndis.chimney import ClientChimney
 from vnic.ndis.miniport import ReceiveFlag, SendCompleteFlag
-from vnic.ndis.net_buffer_list import NetBufferList, walk
+from vnic.ndis.net_buffer_list import NetBufferList, link, walk
 from vnic.ndis.offload import Offload, TcpConnectionOffload
 from vnic.ndis.oid import OID
 from vnic.ndis.oid_request import OidRequest, query, set_
@@ -25,6 +25,7 @@ from vnic.ndis.structures import (
 from vnic.protocol.capture import Memory
 from vnic.protocol.chimney import Chimney
 from vnic.protocol.journal import Cause
+from vnic.protocol.netdma import NetDma
 from vnic.protocol.offload_choice import OffloadChoice
 from vnic.protocol.scaling import scaling_request
 from vnic.protocol.send_arena import SendArena
@@ -47,6 +48,8 @@ class TcpipProtocol(Protocol):
 
     chimney: moves connections to adapters that are targets, and says by its switches whether RSS is wanted
     and over how many of the host's `processors`; without it there is neither.
+
+    netdma: moves received data by a copy engine.
     """
 
     def __init__(
@@ -61,12 +64,16 @@ class TcpipProtocol(Protocol):
         wants_large_send: bool = True,
         chimney: Chimney | None = None,
         processors: int = 1,
+        netdma: NetDma | None = None,
     ) -> None:
         self.stack = stack
         self.bindings: list[TcpipBinding] = []
         #: Requests of ask() that were completed later, with their status.
         self.completed: list[tuple[OidRequest, NDIS_STATUS]] = []
         self.chimney = chimney
+        self.netdma = netdma
+        if netdma is not None:
+            netdma.on_released = self._end_pauses
         self._processors = processors
         self._memory = memory
         self._clock = clock
@@ -91,7 +98,7 @@ class TcpipProtocol(Protocol):
         if self.stack.is_closed:
             return 0
         self._pass_time()
-        return self.stack.dispatch() + self._flush() + self._run_chimney()
+        return self.stack.dispatch() + self._flush() + self._run_chimney() + self._run_netdma()
 
     def _flush(self) -> int:
         if self.stack.is_closed:
@@ -111,6 +118,9 @@ class TcpipProtocol(Protocol):
         self._end_pauses()
         return count
 
+    def _run_netdma(self) -> int:
+        return 0 if self.netdma is None else self.netdma.submit()
+
     def _resume(self, chimney: Chimney) -> None:
         """OFFLOAD_RESUME: the capabilities may be others than before."""
         resuming, self._resuming = self._resuming, []
@@ -124,7 +134,7 @@ class TcpipProtocol(Protocol):
             chimney.on_status(binding.handle, NDIS_STATUS.OFFLOAD_RESUME)
 
     def _end_pauses(self) -> None:
-        """NetEventPause is over when every send is back, and every connection."""
+        """NetEventPause is over when every send, connection and received NBL is where it belongs."""
         for binding in self.bindings:
             handle = binding.handle
             if handle is not None and binding.must_report_pause and self._is_quiet(binding, handle):
@@ -132,6 +142,8 @@ class TcpipProtocol(Protocol):
                 handle.complete_net_pnp_event(binding.pending_event, NDIS_STATUS.SUCCESS)
 
     def _is_quiet(self, binding: TcpipBinding, handle: BindingHandle) -> bool:
+        if self.netdma is not None and self.netdma.holds.count(handle):
+            return False
         return not binding.outstanding and (self.chimney is None or self.chimney.is_stopped(handle))
 
     def _pass_time(self) -> None:
@@ -295,14 +307,24 @@ class TcpipProtocol(Protocol):
     ) -> None:
         """ProtocolReceiveNetBufferLists: into the stack, back to the miniport, and out with the answers."""
         binding = self._by_handle[id(handle)]
+        nbls = list(walk(chain))
+        is_lent = bool(flags & ReceiveFlag.RESOURCES)
         if not self.stack.is_closed:
             self._pass_time()
-            binding.receive(walk(chain))
+            binding.receive(nbls, self.netdma, may_keep=not is_lent)
             if self.chimney is not None:
                 self.chimney.stir()
-        if not flags & ReceiveFlag.RESOURCES:
-            handle.return_net_buffer_lists(chain)
+        if not is_lent:
+            self._give_back(handle, nbls)
+        self._run_netdma()
         self._flush()
+
+    def _give_back(self, handle: BindingHandle, nbls: list[NetBufferList]) -> None:
+        """What a copy engine reads goes back later."""
+        netdma = self.netdma
+        head = link(nbls if netdma is None else [nbl for nbl in nbls if not netdma.holds.has(nbl)])
+        if head is not None:
+            handle.return_net_buffer_lists(head)
 
     def send_net_buffer_lists_complete(
         self, handle: BindingHandle, chain: NetBufferList, flags: SendCompleteFlag

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
@@ -14,12 +14,14 @@ from vnic.ndis.oid_request import OidRequest, set_
 from vnic.ndis.oob import ReceiveChecksum, Slot, Vlan
 from vnic.ndis.protocol import BindingHandle, NetEvent
 from vnic.ndis.status import NDIS_STATUS
+from vnic.protocol.netdma import NetDma
 from vnic.protocol.offload_choice import OffloadChoice, completed
 from vnic.protocol.send_arena import SendArena, Slab
 from vnic.stack.interface import Interface, OutFrame
 
 FILTER = PacketFilter.DIRECTED | PacketFilter.BROADCAST | PacketFilter.MULTICAST
 _CHAIN = 32
+_KEPT = int(StackRx.KEPT)
 _ENCAPSULATION_ON = 1
 _ETHERNET = 14
 _ALL_HOSTS = bytes.fromhex("01005e000001")
@@ -120,12 +122,29 @@ class TcpipBinding:
 
     # -- receiving -------------------------------------------------------------------------------------------
 
-    def receive(self, nbls: Iterable[NetBufferList]) -> None:
-        """Indicated NBLs into the stack, which has copied what it wants when this returns."""
+    def receive(
+        self, nbls: Sequence[NetBufferList], netdma: NetDma | None = None, *, may_keep: bool = False
+    ) -> None:
+        """Indicated NBLs into the stack, which has copied what it wants when this returns.
+
+        But for what NetDMA will copy: it holds those NBLs, where they may be kept.
+        """
         frames = [_frame_of(nbl) for nbl in nbls]
         self.statistics.received += len(frames)
         self.statistics.received_bytes += sum([len(frame) for frame, _ in frames])
-        self.interface.receive_burst(frames)
+        if netdma is None or not netdma.is_listening or self.handle is None:
+            self.interface.receive_burst(frames)
+            return
+        in_place = [
+            (nbl, frame)
+            for nbl, (frame, _) in zip(nbls, frames, strict=True)
+            if isinstance(frame, memoryview)
+        ]
+        netdma.begin(self.handle, in_place, may_keep=may_keep and self.is_running)
+        try:
+            self.interface.receive_burst([(frame, flags | _KEPT) for frame, flags in frames])
+        finally:
+            netdma.end()
 
     # -- sending ---------------------------------------------------------------------------------------------
 

@@ -22,4 +22,14 @@ def pointer_to(memory: memoryview, *, is_written: bool = False) -> CData:
 
 def pointer_of(memory: memoryview) -> int:
     """The same, as a number."""
-    return int(ffi.cast("uintptr_t", pointer_to(memory)))
+    return address_of_pointer(pointer_to(memory))
+
+
+def address_of_pointer(pointer: CData) -> int:
+    """Where a pointer points, as a number."""
+    return int(ffi.cast("uintptr_t", pointer))
+
+
+def move(to: int, source: int, length: int) -> None:
+    """Copy bytes from place to place, as the processor does; both must be there."""
+    ffi.memmove(ffi.cast("uint8_t *", to), ffi.cast("uint8_t *", source), length)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from vnic import errors
 from vnic._core import ffi, lib
-from vnic.abi import SocketEvent
+from vnic.abi import HookAnswer, SocketEvent
 from vnic.stack.config import StackConfig
 from vnic.stack.errors import check
-from vnic.stack.memory import pointer_to
+from vnic.stack.memory import address_of_pointer, pointer_to
 
 if TYPE_CHECKING:
     from vnic._core import CData, vnic_stack, vnic_stack_config
 
-#: hook(to, from, ticket): True when the bytes are copied, False when Stack.copied(ticket) will say so later.
-CopyHook = Callable[[memoryview, memoryview, int], bool]
+#: hook(to, from, length, ticket): places as pointer_of() names them; after LATER comes Stack.copied(ticket).
+CopyHook = Callable[[int, int, int, int], HookAnswer]
 
 _EVENTS = 64
 
@@ -43,11 +43,11 @@ class Native:
         self.sockets: dict[int, Notified] = {}
         self._life = [created]
         self._hook: CopyHook | None = None
-        self._copying: dict[int, object] = {}
+        self._copying: set[int] = set()
         self._is_inside = False
         self._failure: BaseException | None = None
         self._events = ffi.new("struct vnic_stack_event[]", _EVENTS)
-        self._handle = ffi.new_handle(weakref.ref(self))
+        self._handle: CData = ffi.new_handle(weakref.ref(self))
         weakref.finalize(self, _release, self._life)
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -99,6 +99,11 @@ class Native:
 
     # -- the copy hook ---------------------------------------------------------------------------------------
 
+    @property
+    def hook_handle(self) -> CData:
+        """What C gives vnic_py_copy() to find this object."""
+        return self._handle
+
     def set_copy_hook(self, hook: CopyHook | None) -> None:
         """Who copies received data; None: the processor."""
         raw = self.enter()
@@ -108,7 +113,7 @@ class Native:
     def copied(self, ticket: int) -> None:
         """A copy that the hook put off is done; UnknownError for a ticket that is not out."""
         result = lib.vnic_stack_copied(self.enter(), ticket)
-        self._copying.pop(ticket, None)
+        self._copying.discard(ticket)
         self.finish(result, f"copied {ticket}")
 
     @property
@@ -119,19 +124,17 @@ class Native:
     def on_copy(self, to: CData, source: CData, length: int, ticket: int) -> int:
         """The stack asks for a copy; one whose hook raises is made by the processor."""
         assert self._hook is not None
-        views = memoryview(ffi.buffer(to, length)), memoryview(ffi.buffer(source, length)).toreadonly()
         self._is_inside = True
         try:
-            is_done = self._hook(*views, ticket)
+            answer = self._hook(address_of_pointer(to), address_of_pointer(source), length, ticket)
         except BaseException as failure:  # KeyboardInterrupt must come out of the call, too
             self._failure = self._failure or failure
-            views[0][:] = views[1]
-            is_done = True
+            answer = HookAnswer.DECLINED
         finally:
             self._is_inside = False
-        if not is_done:
-            self._copying[ticket] = views
-        return int(not is_done)
+        if answer == HookAnswer.LATER:
+            self._copying.add(ticket)
+        return int(answer)
 
 
 def _create(raw: vnic_stack_config, send_memory: memoryview | None) -> vnic_stack:
@@ -146,13 +149,12 @@ def _release(life: list[vnic_stack]) -> None:
         lib.vnic_stack_destroy(life.pop())
 
 
-@ffi.def_extern(error=0)  # type: ignore[untyped-decorator]
+@ffi.def_extern(error=int(HookAnswer.DECLINED))  # type: ignore[untyped-decorator]
 def vnic_py_copy(opaque: CData, to: CData, source: CData, length: int, ticket: int) -> int:
     """vnic_copy_hook: ask the stack's Python side."""
     native: Native | None = ffi.from_handle(opaque)()
     if native is None:
-        ffi.memmove(to, source, length)
-        return 0
+        return int(HookAnswer.DECLINED)
     return native.on_copy(to, source, length, ticket)
 
 

@@ -27,6 +27,7 @@ from vnic.ndis.rss import HashType, ReceiveScaleParameters
 from vnic.ndis.status import NDIS_STATUS
 from vnic.protocol.capture import EVERYTHING, CaptureProtocol
 from vnic.testbench.pci_power import PciPower
+from vnic.testbench.races import RaceChecker, is_asked_for
 from vnic.testbench.world import World
 from vnic.wire import parse, toeplitz
 
@@ -40,6 +41,8 @@ INTERRUPTS = {
 RSS_KEY = bytes.fromhex("6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa")
 RSS_TYPES = HashType.IPV4 | HashType.TCP_IPV4 | HashType.IPV6 | HashType.TCP_IPV6
 _GIGABIT_TEN = 10_000
+# A quarter of what the keyword says by itself: each is mapped when a bench starts and unmapped when it ends.
+_RECEIVE_BUFFERS = 128
 
 
 def hash_oracle(frame: bytes, types: int, key: bytes) -> tuple[int, int]:
@@ -74,7 +77,8 @@ class Timestamped:
 class Bench:
     """One machine with one card, brought up and running unless `starts` is False.
 
-    queues: pairs of the card, and *NumRssQueues unless `keywords` says otherwise.
+    queues: pairs of the card, and *NumRssQueues unless `keywords` says otherwise; a pair has 128 receive
+    descriptors (*ReceiveBuffers) unless `keywords` says otherwise.
     seed: lets other processors get ahead at every NDIS call, and places bus addresses.
     interrupt: msix, msi, line or any.
     link: where frames go; by default they stay in `outgoing`.
@@ -83,9 +87,10 @@ class Bench:
     device: parameters of DeviceConfig.
     strict_rss: a frame indicated on another processor than the table names is a breach.
     checks_hashes, checks_data: have NDIS recompute hashes, and sum the bytes of NBLs that change hands.
+    check_races: watch for DMA races, in `races`; None: when VNIC_CHECK_RACES is set.
 
     At its end the adapter is halted and nothing may be left: memory, mappings, vectors, NBLs (LeakError), nor
-    a breach of a rule that a driver hid.
+    a breach of a rule that a driver hid, nor a race (DmaRaceError).
     """
 
     def __init__(
@@ -109,6 +114,7 @@ class Bench:
         strict_rss: bool = False,
         checks_hashes: bool = True,
         checks_data: bool = True,
+        check_races: bool | None = None,
         frames_per_dpc: int = 64,
         packet_filter: int = EVERYTHING,
         starts: bool = True,
@@ -134,6 +140,7 @@ class Bench:
             seed=seed or 0,
             delay=self.world.delay,
         )
+        self.races = self._watch_races(is_asked_for() if check_races is None else check_races)
         self.world.add_machine(self.device, self.processors)
         self.ndis = Ndis(
             self.processors,
@@ -149,7 +156,8 @@ class Bench:
             if miniport is not None
             else Adapter(self.memory, kinds=kinds, frames_per_dpc=frames_per_dpc)
         )
-        self.settings = read_settings({"*NumRssQueues": queues} | dict(keywords or {}), profile)
+        usual = {"*NumRssQueues": queues, "*ReceiveBuffers": _RECEIVE_BUFFERS}
+        self.settings = read_settings(usual | dict(keywords or {}), profile)
         self.adapter = self.ndis.add_adapter(
             self.miniport,
             AdapterOptions(bus=self.system, settings=self.settings, on_power=PciPower(self.system).set),
@@ -160,6 +168,14 @@ class Bench:
         if starts:
             self.start()
         self.device.is_manual = manual
+
+    def _watch_races(self, is_wanted: bool) -> RaceChecker | None:
+        if not is_wanted:
+            return None
+        clock = self.clock
+        races = RaceChecker(self.memory, now=lambda: clock.now_ns)
+        races.watch_card(self.device, self.system.iommu)
+        return races
 
     def _deliver(self, run: Callable[[int], object], cpu: int, source: Hashable) -> None:
         """An interrupt reaches a processor, which takes it when it can."""
@@ -193,6 +209,8 @@ class Bench:
             if self.adapter.state.takes_oids:
                 self.adapter.halt()
             self.ndis.remove_adapter(self.adapter)
+            if self.races is not None:
+                self.races.check()
             self.system.assert_no_leaks()
             self.memory.assert_no_leaks()
             if self.ndis.violations:
@@ -206,6 +224,8 @@ class Bench:
             return
         self._is_closed = True
         self.world.remove_machine(self.device, self.processors)
+        if self.races is not None:
+            self.races.close()
         self.device.close()
 
     def __enter__(self) -> Bench:

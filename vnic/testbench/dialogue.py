@@ -20,7 +20,7 @@ class Sock(Protocol):
     def send(self, data: memoryview) -> int:
         """How many bytes were taken, 0: none now."""
 
-    def recv(self, size: int) -> bytes | None:
+    def recv(self, size: int) -> bytes | memoryview | None:
         """Bytes; b'' at the end, None: none now."""
 
     def shutdown(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -16,12 +17,16 @@ from vnic.protocol.chimney_options import ChimneyOptions
 from vnic.protocol.coexistence import Coexistence, Component
 from vnic.protocol.intermediate import IntermediateDriver
 from vnic.protocol.journal import Cause
+from vnic.protocol.netdma import NetDma
+from vnic.protocol.netdma_options import NetDmaOptions
+from vnic.protocol.switches import Switches
 from vnic.protocol.tcpip import TcpipProtocol
 from vnic.stack.config import StackConfig, send_memory_bytes
 from vnic.stack.interface import Interface
 from vnic.stack.stack import Stack
 from vnic.stack.stream import Streams
 from vnic.testbench.bench import Bench
+from vnic.testbench.copier import Copier, engine_copier
 from vnic.testbench.patience import in_virtual_time
 from vnic.testbench.world import World
 
@@ -52,6 +57,9 @@ class Host:
     chimney: offloads connections to the card, and scales receives over its queues, as the switches in it
     say; the send queues then lie in memory that the card reaches. None: the host knows neither.
 
+    netdma: moves received data by a copy engine, which is made by `copier`. Applications see no difference;
+    those that post buffers in the machine's memory (bench.memory) spare the processor their copies.
+
     At its end the adapter is halted and nothing may be left; connections end without a word.
     """
 
@@ -66,10 +74,16 @@ class Host:
         large_send: bool = True,
         bench: Mapping[str, Any] | None = None,
         chimney: ChimneyOptions | None = None,
+        netdma: NetDmaOptions | bool | None = None,
+        copier: Callable[[Bench], Copier] | None = None,
     ) -> None:
         settings = dict(bench or {})
+        device: dict[str, Any] = {}
         if chimney is not None:
-            settings["device"] = {"connections": _CONNECTIONS} | dict(settings.get("device") or {})
+            device["connections"] = _CONNECTIONS
+        if netdma:
+            device["is_multifunction"] = True
+        settings["device"] = device | dict(settings.get("device") or {})
         self.bench = Bench(link=link, world=world, starts=False, **settings)
         self.world = self.bench.world
         self.coexistence = Coexistence()
@@ -77,6 +91,8 @@ class Host:
         self._inserted: tuple[NdisAdapter, IntermediateDriver, Binding] | None = None
         self.stack = self._make_stack(dict(stack or {}), chimney is not None)
         self._chimney = self._make_chimney(chimney)
+        self._netdma = self._make_netdma(netdma, chimney)
+        self._copier: Copier | None = None
         self.protocol = TcpipProtocol(
             self.stack,
             self.bench.memory,
@@ -86,9 +102,13 @@ class Host:
             wants_large_send=large_send,
             chimney=self._chimney,
             processors=len(self.bench.processors),
+            netdma=self._netdma,
         )
         self.streams = Streams(self.stack, in_virtual_time(self.world))
         try:
+            if self._netdma is not None:
+                self._copier = (copier or engine_copier(settings))(self.bench)
+                self._netdma.attach(self._copier.interface)
             self._start()
             for gateway in gateways:
                 self.stack.add_route("::/0" if ":" in gateway else "0.0.0.0/0", gateway)
@@ -111,6 +131,19 @@ class Host:
         clock = self.world.clock
         return Chimney(self.stack, self.bench.memory, lambda: clock.now_ns, options, self.coexistence)
 
+    def _make_netdma(
+        self, options: NetDmaOptions | bool | None, chimney: ChimneyOptions | None
+    ) -> NetDma | None:
+        if not options:
+            return None
+        known = NetDmaOptions() if options is True else options
+        if chimney is not None:
+            known = replace(known, switches=chimney.switches)  # a host has one registry
+        bench, clock = self.bench, self.world.clock
+        return NetDma(
+            self.stack, bench.memory, bench.processors, clock, options=known, coexistence=self.coexistence
+        )
+
     def _start(self) -> None:
         adapter = self.bench.adapter
         status = adapter.initialize()
@@ -129,6 +162,37 @@ class Host:
         if self._chimney is None:
             raise AttributeError("this host was made without a chimney")
         return self._chimney
+
+    @property
+    def has_netdma(self) -> bool:
+        """Whether the host was made with NetDMA."""
+        return self._netdma is not None
+
+    @property
+    def engine_interrupts(self) -> int:
+        """Interrupts of the copy engine; 0 where there is none."""
+        return self._copier.interrupts if self._copier is not None else 0
+
+    @property
+    def netdma(self) -> NetDma:
+        """The host's NetDMA client; AttributeError where it was made without."""
+        if self._netdma is None:
+            raise AttributeError("this host was made without NetDMA")
+        return self._netdma
+
+    @property
+    def copier(self) -> Copier:
+        """The copy engine's side; AttributeError where there is none."""
+        if self._copier is None:
+            raise AttributeError("this host was made without NetDMA")
+        return self._copier
+
+    def set_switches(self, switches: Switches) -> None:
+        """Change the registry: what is off now is undone, what is on may begin."""
+        if self._chimney is not None:
+            self._chimney.set_switches(switches)
+        if self._netdma is not None:
+            self._netdma.set_switches(switches)
 
     @property
     def interface(self) -> Interface:
@@ -177,7 +241,14 @@ class Host:
         if self._chimney is not None and not self.stack.is_closed:
             self._retire(self._chimney)
         self.remove()
+        if self._netdma is not None:
+            self._netdma.close()
+        if not self.stack.is_closed:
+            self.stack.dispatch()  # who closed a socket hears of its last buffers
         self.stack.close()
+        if self._copier is not None:
+            self._copier.close()
+            self._copier = None
         if self._send_memory is not None:
             self._send_memory.free()
             self._send_memory = None
@@ -194,6 +265,9 @@ class Host:
     def abandon(self) -> None:
         """Pull the plug: nothing is checked; idempotent."""
         self.stack.close()
+        if self._copier is not None:
+            self._copier.abandon()
+            self._copier = None
         self.bench.abandon()
 
     def __enter__(self) -> Host:

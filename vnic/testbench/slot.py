@@ -51,6 +51,8 @@ class Slot:
             mmio_base=_MMIO_BASE + number * _MMIO_STEP,
             delay=bench.world.delay,
         )
+        if bench.races is not None:
+            bench.races.watch_card(self.device, self.system.iommu, name=name)
         bench.world.add_machine(self.device, bench.processors)
         settings = read_settings({"*NumRssQueues": 1} | dict(keywords or {}), "default")
         options = AdapterOptions(name, bus=self.system, settings=settings, on_power=PciPower(self.system).set)

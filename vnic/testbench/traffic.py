@@ -12,16 +12,20 @@ from vnic.link.impairments import Impairments
 from vnic.link.wire import Wire
 from vnic.protocol.chimney_options import ChimneyOptions
 from vnic.protocol.chimney_tally import Row
+from vnic.protocol.netdma_options import NetDmaOptions, NetDmaTally
 from vnic.stack.stopwatch import Stopwatch
 from vnic.testbench.dialogue import Dialogue, Noise, make_workload
 from vnic.testbench.host import Host
 from vnic.testbench.network import Network
+from vnic.testbench.posted import BUFFER_BYTES, BUFFERS, PostedSocket
 
 _PORT = 9
 _PEER_MAC = bytes.fromhex("020000000022")
 _STEP_NS = 10_000_000
 _GIVE_UP_NS = 600_000_000_000
 _GIGABIT = 1_000_000_000
+_POSTED_MAX = 64 << 20
+_PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +55,14 @@ class Costs:
     indicated: int = 0
     #: Received and sent by the host's own TCP.
     segments: int = 0
-    #: Bytes that the processor copied: frames in and out of the stack, the user's calls, bounces.
+    #: Payload that the processor copied, once for each time: frames in and out of the stack, what users sent,
+    #: what another could not move.
     touched: int = 0
+    #: Payload that the copy engine moved, in how many copies, and the batches that it was given them in.
+    moved_by_netdma: int = 0
+    netdma_copies: int = 0
+    netdma_batches: int = 0
+    engine_interrupts: int = 0
     retransmits: int = 0
     #: In C, by the clock on the wall.
     stack_ns: int = 0
@@ -65,10 +75,18 @@ class Costs:
 
 
 class Traffic:
-    """One run; show(traffic) is called now and then while it lasts."""
+    """One run; show(traffic) is called now and then while it lasts.
+
+    The host's applications post their buffers, whatever is there to fill them.
+    """
 
     def __init__(
-        self, plan: TrafficPlan, options: ChimneyOptions, show: Callable[[Traffic], None] | None = None
+        self,
+        plan: TrafficPlan,
+        options: ChimneyOptions,
+        show: Callable[[Traffic], None] | None = None,
+        *,
+        netdma: NetDmaOptions | None = None,
     ) -> None:
         self.plan = plan
         self.dialogues: list[Dialogue] = []
@@ -95,6 +113,7 @@ class Traffic:
                 "device": {"connections": max(plan.connections, 16)},
             },
             chimney=options,
+            netdma=netdma,
         )
         self._wire.attach(0, self.host.bench.device)
         self._wire.attach(1, self._peer.port)
@@ -160,7 +179,10 @@ class Traffic:
         for number in range(plan.connections):
             near = self.host.streams.connect(("10.0.0.2", _PORT))
             far = self._peer.streams.accept(listener)
-            self.dialogues.append(Dialogue(near.socket, far.socket, workload(number), noise, number))
+            reader = PostedSocket(
+                near.socket, self.host.bench.memory, buffer_bytes=buffer_bytes(plan.connections)
+            )
+            self.dialogues.append(Dialogue(reader, far.socket, workload(number), noise, number))
             near.socket.on_event = far.socket.on_event = self._wake(number)
             self._ready[number] = self.dialogues[number]
         listener.close()
@@ -170,6 +192,7 @@ class Traffic:
         statistics, binding = host.stack.statistics, host.protocol.bindings[0].statistics
         processors = [host.bench.processors[cpu] for cpu in range(len(host.bench.processors))]
         offloaded = chimney.bytes_sent + chimney.bytes_received
+        netdma = host.netdma.tally if host.has_netdma else NetDmaTally()
         return Costs(
             moved=self.moved,
             register_accesses=self._accesses,
@@ -177,7 +200,11 @@ class Traffic:
             dpcs=sum(each.dpcs for each in processors),
             indicated=binding.received + chimney.indications,
             segments=statistics["tcp_segments_in"] + statistics["tcp_segments_out"],
-            touched=self.moved + statistics["bytes_in"] + statistics["bytes_out"] + chimney.bounced,
+            touched=statistics["copied_bytes"] + chimney.bounced + netdma.bytes_finished,
+            moved_by_netdma=netdma.bytes_by_engine,
+            netdma_copies=netdma.copies,
+            netdma_batches=netdma.batches,
+            engine_interrupts=host.engine_interrupts,
             retransmits=statistics["tcp_retransmits"],
             stack_ns=watch.nanoseconds,
             total_ns=total_ns,
@@ -200,6 +227,8 @@ class Traffic:
         """Halt the host, and see that nothing is left."""
         self._observation.cancel()
         with self.network:
+            for each in self.dialogues:
+                each.host.close()
             self.host.close()
 
     def abandon(self) -> None:
@@ -212,6 +241,12 @@ class Traffic:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close() if kind is None else self.abandon()
+
+
+def buffer_bytes(connections: int) -> int:
+    """Size of the buffers that each of so many readers posts: together no more than 64 MiB."""
+    share = _POSTED_MAX // (BUFFERS * connections)
+    return min(BUFFER_BYTES, max(share // _PAGE, 1) * _PAGE)
 
 
 def _room(plan: TrafficPlan) -> int:

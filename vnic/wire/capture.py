@@ -13,10 +13,8 @@ from vnic.wire.capture_source import (
     ByteSource,
     CaptureError,
     CountedStream,
-    GunzipStream,
-    Readable,
     TruncatedCapture,
-    ZstdStream,
+    uncompressed,
 )
 from vnic.wire.pcap import PcapReader, is_pcap, pcap_magics
 from vnic.wire.pcapng import NO_OPTIONS, Interface, PacketOptions, PcapngReader, byte_orders
@@ -25,8 +23,6 @@ from vnic.wire.pcapng_blocks import LINKTYPE_ETHERNET
 __all__ = ["Capture", "CaptureError", "CapturedFrame", "TruncatedCapture", "open_capture"]
 
 ETHERNET_ONLY: Final = frozenset({LINKTYPE_ETHERNET})
-_GZIP: Final = b"\x1f\x8b"
-_ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _PCAPNG: Final = b"\x0a\x0d\x0d\x0a"
 
 # pcap, its header's upper bits and pcapng's options may each say that an FCS stands at a frame's end.
@@ -70,20 +66,10 @@ class Capture:
         self._skip = skip
         self._counted = CountedStream(stream)
         self.size = self._counted.size()
-        self.compression = ""
-        self._source = ByteSource(self._uncompressed())
+        source, self.compression = uncompressed(self._counted)
+        self._source = ByteSource(source)
         self._reader = self._open_reader(limit)
         self.skipped = 0
-
-    def _uncompressed(self) -> Readable:
-        start = self._counted.peek(4)
-        if start[:2] == _GZIP:
-            self.compression = "gzip"
-            return GunzipStream(self._counted)
-        if start == _ZSTD:
-            self.compression = "zstd"
-            return ZstdStream(self._counted)  # type: ignore[arg-type]
-        return self._counted
 
     def _open_reader(self, limit: int) -> PcapReader | PcapngReader:
         start = self._source.peek(4)

@@ -8,6 +8,8 @@ import zlib
 from typing import Any, BinaryIO, Protocol
 
 CHUNK_BYTES = 1 << 16
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 class CaptureError(Exception):
@@ -136,7 +138,7 @@ class GunzipStream:
 class ZstdStream:
     """Uncompresses Zstandard frames with the optional package `zstandard`."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Readable) -> None:
         try:
             package: Any = importlib.import_module("zstandard")
         except ImportError:
@@ -187,3 +189,13 @@ class CountedStream:
             return os.fstat(self._stream.fileno()).st_size
         except (OSError, AttributeError):
             return None
+
+
+def uncompressed(stream: CountedStream) -> tuple[Readable, str]:
+    """What a stream holds, and how it is compressed: "gzip", "zstd", or ""."""
+    start = stream.peek(4)
+    if start[:2] == _GZIP:
+        return GunzipStream(stream), "gzip"
+    if start == _ZSTD:
+        return ZstdStream(stream), "zstd"
+    return stream, ""

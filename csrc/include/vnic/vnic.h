@@ -50,6 +50,7 @@ struct vnic_config {
     uint16_t vendor_id, device_id, subsystem_vendor_id, subsystem_id;
     uint8_t revision;
     uint8_t function; /* function number, carried by every event */
+    uint8_t is_multifunction; /* its slot has other functions; a function above 0 is in such a slot */
     uint8_t queue_pairs; /* 1 to 32 */
     uint8_t vectors; /* 1 to 64 */
     uint8_t msi_capable_log2; /* messages MSI offers, log2, 0 to 5 */
@@ -65,7 +66,7 @@ struct vnic_config {
     uint32_t chimney_work; /* pieces of sends and receives that the card holds, 16 to 1 << 24 */
     uint32_t chimney_nodes; /* runs of scoreboards and ranges out of order, at least 16 */
     uint32_t chimney_recoveries; /* connections in loss recovery at once */
-    uint64_t chimney_bytes; /* of blocks that hold payload: out of order, or without a buffer; at least 64 KiB */
+    uint64_t chimney_bytes; /* of blocks for payload: out of order, or without a buffer; at least 64 KiB */
 };
 
 /* Access to the map of host memory. */
@@ -159,7 +160,12 @@ enum vnic_event_type {
     VNIC_EVENT_FAULT = 18, /* a fault fired; value: its id */
     VNIC_EVENT_ARM =
         19, /* a fault was armed (data: struct vnic_fault) or, without data, disarmed; value: its id */
-    VNIC_EVENT_LOAD = 20 /* data: the snapshot that was loaded */
+    VNIC_EVENT_LOAD = 20, /* data: the snapshot that was loaded */
+    VNIC_EVENT_TAKE = 21, /* interrupts were fetched; value: how many */
+    VNIC_EVENT_RELEASE = 22, /* frames were given back; value: how many */
+    /* of traces only */
+    VNIC_EVENT_MARK = 30, /* data: text */
+    VNIC_EVENT_HASH = 31 /* value: state hash */
 };
 
 struct vnic_event {
@@ -281,6 +287,8 @@ VNIC_API uint64_t vnic_state_hash(vnic *card); /* FNV-1a 64 over that encoding *
 
 /* Observation and faults. mask: bit t for event type t. An observer must not call the card. */
 VNIC_API void vnic_observe(vnic *card, vnic_observer observer, void *opaque, uint32_t mask);
+/* Tells the observer of what stands: VNIC_EVENT_MAP of each mapping, VNIC_EVENT_ARM of each fault, as far as it is left. */
+VNIC_API void vnic_retell(vnic *card);
 VNIC_API int vnic_fault_arm(vnic *card, const struct vnic_fault *fault); /* id >= 0, or an enum vnic_result */
 VNIC_API int vnic_fault_disarm(vnic *card, int id);
 VNIC_API int64_t vnic_fault_fired(const vnic *card, int id); /* how often; or an enum vnic_result */

@@ -157,9 +157,10 @@ VNIC_API uint64_t vnic_stack_deadline(vnic_stack *stack);
 /* What is known of a received frame. */
 enum vnic_stack_rx {
     VNIC_STACK_RX_L4_GOOD = 1, /* the link below verified the TCP or UDP checksum */
-    VNIC_STACK_RX_IP_GOOD = 2 /* and the IPv4 header's */
+    VNIC_STACK_RX_IP_GOOD = 2, /* and the IPv4 header's */
+    VNIC_STACK_RX_KEPT = 4 /* the bytes stay, unchanged, until every copy from them is done: vnic_copy_hook */
 };
-/* One frame without FCS. The bytes are the caller's again on return. Bad frames are counted and dropped. */
+/* One frame without FCS. The bytes are the caller's again on return, but for KEPT. Bad frames are counted and dropped. */
 VNIC_API int vnic_stack_receive(vnic_stack *stack, uint32_t interface, const uint8_t *frame, uint32_t len,
                                 uint32_t flags);
 
@@ -305,11 +306,16 @@ VNIC_API vnic_socket vnic_icmp_open(vnic_stack *stack, int is_ipv6);
 
 /* -- the copy of received data ------------------------------------------------------------------------------ */
 
+enum vnic_hook_answer {
+    VNIC_HOOK_DONE = 0,
+    VNIC_HOOK_LATER = 1, /* vnic_stack_copied() is called with the ticket, after the hook has returned */
+    VNIC_HOOK_DECLINED = 2 /* the processor copies */
+};
 /*
- * Copies received bytes to the application's buffer. Returns 0 when done, or 1 when it will be done later: then
- * vnic_stack_copied() is called with the ticket, after this call has returned. Both places stay untouched until then,
- * and vnic_tcp_post() buffers complete only after it. Without a hook the processor copies. vnic_tcp_receive() always
- * copies at once.
+ * Copies received bytes to the application's buffer; an enum vnic_hook_answer. Both places stay untouched until the copy
+ * is done, and vnic_tcp_post() buffers complete only after it. Without a hook the processor copies. vnic_tcp_receive()
+ * always copies at once. The bytes lie in memory of the stack; those of a frame of VNIC_STACK_RX_KEPT that came in order,
+ * with VNIC_STACK_RX_L4_GOOD, for a posted buffer: in the frame, and nobody has touched them.
  */
 typedef int (*vnic_copy_hook)(void *opaque, void *to, const void *from, uint64_t len, uint64_t ticket);
 VNIC_API void vnic_stack_set_copy_hook(vnic_stack *stack, vnic_copy_hook hook, void *opaque);
@@ -329,6 +335,8 @@ struct vnic_stack_statistics {
     uint64_t connections, connections_peak; /* now, and most at once */
     uint64_t tcp_segments_in, tcp_segments_out, tcp_retransmits, tcp_retransmitted_bytes, tcp_timeouts;
     uint64_t tcp_resets_in, tcp_resets_out, tcp_out_of_order, tcp_duplicates, tcp_spurious;
+    uint64_t copied_bytes,
+        hooked_bytes; /* payload that the processor copied, once for each time; that the hook took */
 };
 VNIC_API void vnic_stack_get_statistics(vnic_stack *stack, struct vnic_stack_statistics *out);
 

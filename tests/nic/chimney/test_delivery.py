@@ -5,10 +5,11 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.nic.chimney.driver import IRS, Connection, Driver
+from vnic.fuzz.effort import examples
 from vnic.gen.descriptors import ChmCompletion, ChmData
 from vnic.gen.enums import ChmStatus, CompletionType
 from vnic.gen.registers import BAR0
@@ -96,7 +97,7 @@ def play(driver: Driver, reader: Reader, random: Random, source: bytes, steps: i
 
 
 @pytest.mark.requirement("CHM-7", "CHM-42", "CHM-43", "CHM-44", "CHM-45", "INV-20", "INV-22")
-@settings(max_examples=25, deadline=None)
+@examples(12)
 @given(
     seed=st.integers(0, MODULUS - 1), cq_count=st.sampled_from((8, 64)), pool_len=st.sampled_from((64, 2048))
 )
@@ -123,7 +124,7 @@ def test_the_stream_arrives_whole(seed: int, cq_count: int, pool_len: int) -> No
 
 
 @pytest.mark.requirement("CHM-45")
-@settings(max_examples=10, deadline=None)
+@examples(6)
 @given(seed=st.integers(0, MODULUS - 1))
 def test_the_right_edge_never_moves_back(seed: int) -> None:
     random = Random(seed)

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.nic.chimney.driver import (
@@ -23,6 +23,7 @@ from tests.nic.chimney.driver import (
 )
 from vnic.abi import DmaPurpose, DmaStatus, FaultAction, FaultSite
 from vnic.fault import Fault
+from vnic.fuzz.effort import examples
 from vnic.gen.descriptors import ChmCompletion, ChmEventEntry, ChmSubmission
 from vnic.gen.enums import ChmEvent, ChmReason, ChmStatus, ChmSubmissionOp, CompletionType
 from vnic.wire import packet
@@ -433,7 +434,7 @@ def test_the_ideal_backlog_is_told_when_it_changes(driver: Driver) -> None:
 
 
 @pytest.mark.requirement("CHM-21", "INV-18")
-@settings(max_examples=40, deadline=None)
+@examples(25)
 @given(
     sizes=st.lists(st.integers(0, 5000), min_size=1, max_size=12),
     seed=st.integers(0, 1 << 32),

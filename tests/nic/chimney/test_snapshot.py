@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.nic.chimney.driver import (
@@ -23,6 +23,7 @@ from tests.nic.chimney.driver import (
 from vnic.abi import Engine
 from vnic.device import Device
 from vnic.errors import SnapshotError
+from vnic.fuzz.effort import examples
 from vnic.gen.descriptors import ChmCommand, ChmSubmission, ChmTcp
 from vnic.gen.enums import ChmObject, ChmOp, ChmSubmissionOp
 from vnic.gen.registers import BAR0
@@ -197,7 +198,7 @@ def difference(a: list[Any], b: list[Any]) -> str:
 
 
 @pytest.mark.requirement("CHM-80")
-@settings(max_examples=12, deadline=None)
+@examples(8)
 @given(seed=st.integers(0, 2**32), pairs=st.sampled_from([1, 2, 4]))
 def test_a_restored_card_goes_on_as_if_nothing_had_been(seed: int, pairs: int) -> None:
     plain = Script(seed, 0, pairs).run(60)

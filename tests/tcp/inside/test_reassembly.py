@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tcp.inside.conftest import Blocks, Inside
+from vnic.fuzz.effort import examples
 
 MODULUS = 2**32
 BASES = [0, 1000, 2**31 - 60, 2**32 - 60]  # RCV.NXT; the window crosses both wraps
@@ -133,7 +134,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.requirement("SEG-12", "ACK-05", "ACK-06", "ACK-08", "ACK-09", "SEG-03")
-@settings(max_examples=400)
+@examples(150)
 @given(
     base=st.sampled_from(BASES),
     ranges=st.sampled_from([4, 6, 32]),

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tcp.inside.conftest import NEVER, Inside
+from vnic.fuzz.effort import examples
 
 XMIT, DELACK, KEEP = 1, 2, 4
 US, MS = 1000, 1000000
@@ -148,7 +149,7 @@ def expected(timers: dict[tuple[int, int], int], now: int) -> dict[int, int]:
     return found
 
 
-@settings(max_examples=200)
+@examples(80)
 @given(start=st.sampled_from(STARTS), steps=STEPS)
 def test_against_dictionary(
     library: tuple[Any, Any], start: int, steps: list[tuple[str, int, int, int]]

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tcp.inside.conftest import NEVER, Inside
+from vnic.fuzz.effort import examples
 
 TICK = 1024
 LEVELS, SLOTS = 7, 64
@@ -101,7 +102,7 @@ STARTS = [0, 1, TICK - 1, TICK * SLOTS**3 - 5, EPOCH - 3 * TICK - 1, EPOCH - 1, 
 
 
 @pytest.mark.parametrize("start", STARTS)
-@settings(max_examples=60)
+@examples(25)
 @given(operations=OPERATIONS)
 def test_against_dictionary(
     library: tuple[Any, Any], start: int, operations: list[tuple[str, int, int]]

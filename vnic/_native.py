@@ -1,21 +1,19 @@
-"""The C card behind a Device: its life, the calls that come back out of it, and what results mean."""
+"""The C object behind a PCI function: its life, the calls that come back out of it, and what results mean."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from vnic import errors
 from vnic._core import ffi, lib
+from vnic._kind import ConfigT, Kind
 from vnic.abi import DmaStatus, EventType, Result
-from vnic.config import DeviceConfig
 from vnic.events import Answer, Event, Observer
-from vnic.gen.registers import BAR0
 
 if TYPE_CHECKING:
-    from vnic._core import CData, vnic, vnic_access, vnic_config, vnic_event
+    from vnic._core import CData, vnic_access, vnic_event
 
 _ERRORS: dict[int, type[errors.VnicError]] = {
     Result.EINVAL: errors.ArgumentError,
@@ -79,14 +77,14 @@ else:
 class Observation:
     """An observer that is attached; cancel(), or the end of a with block, detaches it."""
 
-    def __init__(self, card: Card, observer: Observer, types: Iterable[EventType]) -> None:
+    def __init__(self, native: Native[Any], observer: Observer, types: Iterable[EventType]) -> None:
         self.observer = observer
         self.mask = sum(1 << kind for kind in set(types))
-        self._card = card
+        self._native = native
 
     def cancel(self) -> None:
         """No more events; idempotent."""
-        self._card.detach(self)
+        self._native.detach(self)
 
     def __enter__(self) -> Observation:
         return self
@@ -95,53 +93,59 @@ class Observation:
         self.cancel()
 
 
-class Card:
-    """Owns a struct vnic, and frees it when closed or forgotten.
+_EVERYTHING = 0xFFFF_FFFF
+
+
+class Native(Generic[ConfigT]):
+    """Owns the C object of a function, and frees it when closed or forgotten.
 
     settle: called when a register access left something to do. What callbacks raise, raise_failure() raises.
     """
 
-    def __init__(self, config: DeviceConfig, settle: Callable[[], None]) -> None:
-        _check_build()
-        raw = _raw_config(config)
-        created = ffi.new("vnic **")
-        check(lib.vnic_create(raw, created), f"create {config}")
-        self.config = _resolved(raw)
-        self.access: vnic_access = lib.vnic_access_create(
+    def __init__(self, kind: Kind[ConfigT], config: ConfigT, settle: Callable[[], None]) -> None:
+        self.calls = kind.calls
+        raw = kind.raw(config)
+        created = kind.pointer()
+        check(self.calls.create(raw, created), f"create {config}")
+        self.config = kind.resolved(raw)
+        self._number: int = raw.function
+        self.access: vnic_access = kind.open_access(
             created[0], id(settle), id(errors.ClosedError), id(errors.InsideError)
         )
         if not self.access:
-            lib.vnic_destroy(created[0])
+            self.calls.destroy(created[0])
             raise errors.AllocationError("no memory for a device")
         self.failure: BaseException | None = None
         self.answer: Answer | None = None
         self._observations: list[Observation] = []
+        self._recorder: Any = None
+        self._recorder_owner: object = None
         self._kept: dict[int, memoryview] = {}
         self._handle = ffi.new_handle(weakref.ref(self))
-        weakref.finalize(self, _release, self.access)
+        weakref.finalize(self, _release, self.access, self.calls.destroy)
 
     def close(self) -> None:
-        """Free the card; idempotent."""
+        """Free it; idempotent."""
         if self.access.is_inside:
             raise errors.InsideError("an observer or answer must not close its own device")
-        _destroy(self.access)
+        _destroy(self.access, self.calls.destroy)
         self._kept.clear()
 
-    def enter(self) -> vnic:
-        """The card, for a call; ClosedError, InsideError."""
+    def enter(self) -> Any:
+        """The pointer to the C object, for a call; ClosedError, InsideError."""
         access = self.access
-        if not access.card:
+        if not access.function:
             raise errors.ClosedError("the device is closed")
         if access.is_inside:
             raise errors.InsideError("an observer or answer must not use its own device")
-        return access.card
+        return access.function
 
     def open(self, window: BarWindow, bar: int) -> None:
-        """Make a window one of this card's."""
+        """Make a window one of this function's."""
         lib.vnic_window_open(id(window), self.access, bar)
 
     def keep(self, view: memoryview) -> None:
-        """Hold on to memory that the card points to."""
+        """Hold on to memory that the C object points to."""
         owner = view.obj
         self._kept.setdefault(id(owner), memoryview(owner))
 
@@ -155,23 +159,37 @@ class Card:
     def detach(self, observation: Observation) -> None:
         """End an observation; from inside an observer too."""
         self._observations = [other for other in self._observations if other is not observation]
-        if self.access.card:
+        if self.access.function:
+            self._apply_mask()
+
+    def record(self, recorder: Any, owner: object) -> None:
+        """Have a struct vnic_trace see every event before the observers do; None: no more.
+
+        owner: what it lives by, kept alive as long.
+        """
+        self._recorder, self._recorder_owner = recorder, owner
+        if self.access.function:
             self._apply_mask()
 
     def _apply_mask(self) -> None:
         mask = 0
         for observation in self._observations:
             mask |= observation.mask
-        lib.vnic_observe(self.access.card, lib.vnic_py_event if mask else ffi.NULL, self._handle, mask)
+        observer = lib.vnic_py_event if mask else ffi.NULL
+        opaque = self._handle
+        if self._recorder is not None:
+            lib.vnic_trace_forward(self._recorder, self._number, observer, opaque, mask)
+            observer, opaque, mask = lib.vnic_trace_event, self._recorder, _EVERYTHING
+        self.calls.observe(self.access.function, observer, opaque, mask)
 
     def set_answer(self, answer: Answer | None) -> None:
         """Who answers DMA to what is not mapped."""
-        card = self.enter()
+        function = self.enter()
         self.answer = answer
-        lib.vnic_set_unmapped(card, lib.vnic_py_unmapped if answer else ffi.NULL, self._handle)
+        self.calls.set_unmapped(function, lib.vnic_py_unmapped if answer else ffi.NULL, self._handle)
 
     def on_event(self, raw: vnic_event) -> None:
-        """The card reports an event."""
+        """The function reports an event."""
         data = bytes(ffi.buffer(raw.data, raw.len)) if raw.len else b""
         event = Event(
             EventType(raw.type), raw.function, raw.index, raw.width, raw.time_ns, raw.addr, raw.value, data
@@ -181,7 +199,7 @@ class Card:
                 self._call(observation.observer, event)
 
     def on_unmapped(self, iova: int, data: memoryview, is_write: bool) -> int:
-        """The card asks for what is not mapped."""
+        """The function asks for what is not mapped."""
         status = self._call(self.answer, iova, data, is_write) if self.answer else None
         return int(DmaStatus.UNSUPPORTED if status is None else status)
 
@@ -205,55 +223,30 @@ class Card:
             raise failure
 
 
-def _destroy(access: vnic_access) -> None:
-    if access.card:
-        lib.vnic_destroy(access.card)
-        access.card = ffi.NULL
+def _destroy(access: vnic_access, destroy: Callable[[Any], None]) -> None:
+    if access.function:
+        destroy(access.function)
+        access.function = ffi.NULL
 
 
-def _release(access: vnic_access) -> None:
-    _destroy(access)
+def _release(access: vnic_access, destroy: Callable[[Any], None]) -> None:
+    _destroy(access, destroy)
     lib.vnic_access_release(access)
 
 
 @ffi.def_extern()  # type: ignore[untyped-decorator]
 def vnic_py_event(opaque: CData, event: vnic_event) -> None:
-    """struct vnic_observer: hand an event to the card's Python side."""
-    card = ffi.from_handle(opaque)()
-    if card is not None:
-        card.on_event(event)
+    """struct vnic_observer: hand an event to the function's Python side."""
+    native: Native[Any] | None = ffi.from_handle(opaque)()
+    if native is not None:
+        native.on_event(event)
 
 
 @ffi.def_extern(error=int(DmaStatus.UNSUPPORTED))  # type: ignore[untyped-decorator]
 def vnic_py_unmapped(opaque: CData, iova: int, data: CData, length: int, is_write: int) -> int:
-    """struct vnic_unmapped: ask the card's Python side."""
-    card: Card | None = ffi.from_handle(opaque)()
-    if card is None:
+    """struct vnic_unmapped: ask the function's Python side."""
+    native: Native[Any] | None = ffi.from_handle(opaque)()
+    if native is None:
         return int(DmaStatus.UNSUPPORTED)
     view = memoryview(ffi.buffer(data, length))
-    return card.on_unmapped(iova, view.toreadonly() if is_write else view, bool(is_write))
-
-
-def _check_build() -> None:
-    if lib.vnic_register_map_hash() != BAR0.MAP.hash:
-        raise errors.BuildError("the compiled module has other registers than vnic.gen: build it again")
-
-
-def _raw_config(config: DeviceConfig) -> vnic_config:
-    raw: vnic_config = ffi.new("struct vnic_config *")
-    lib.vnic_config_init(raw)
-    for name, value in asdict(config).items():
-        if value is None:
-            continue
-        if name == "mac" and len(value) != len(raw.mac):
-            raise errors.ArgumentError(f"a MAC address has {len(raw.mac)} octets, not {len(value)}")
-        try:
-            setattr(raw, name, value if name != "mac" else list(value))
-        except OverflowError as error:
-            raise errors.ArgumentError(f"{name}: {error}") from None
-    return raw
-
-
-def _resolved(raw: vnic_config) -> DeviceConfig:
-    values = {field.name: getattr(raw, field.name) for field in fields(DeviceConfig)}
-    return DeviceConfig(**{**values, "mac": bytes(values["mac"])})
+    return native.on_unmapped(iova, view.toreadonly() if is_write else view, bool(is_write))

@@ -1,0 +1,37 @@
+/* tags.h: the tags of a snapshot's fields; a number is never used again for something else. */
+#ifndef VNIC_COPY_TAGS_H
+#define VNIC_COPY_TAGS_H
+
+enum copy_tag {
+    TAG_COPY_MAGIC = 1,
+    TAG_COPY_VERSION,
+    TAG_COPY_REGISTER_MAP,
+    TAG_COPY_CONFIG,
+    TAG_COPY_TURN,
+    TAG_COPY_TURN_STEPS,
+    TAG_COPY_END,
+
+    TAG_CHANNEL_STATUS = 0x10,
+    TAG_CHANNEL_PHASE,
+    TAG_CHANNEL_REPORT,
+    TAG_CHANNEL_CHANGE,
+    TAG_CHANNEL_FIRST,
+    TAG_CHANNEL_REREAD,
+    TAG_CHANNEL_NEXT,
+    TAG_CHANNEL_CURRENT,
+    TAG_CHANNEL_LAST,
+    TAG_CHANNEL_PROCESSED,
+    TAG_CHANNEL_WORD,
+    TAG_CHANNEL_MOVED,
+    TAG_CHANNEL_DUE,
+    TAG_CHANNEL_ENABLED,
+
+    TAG_HELD_LEN = 0x20,
+    TAG_HELD_DESCRIPTOR,
+    TAG_HELD_TO,
+    TAG_HELD_LAST,
+    TAG_HELD_BEYOND,
+    TAG_HELD_BYTES
+};
+
+#endif

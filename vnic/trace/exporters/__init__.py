@@ -1,0 +1,1 @@
+"""What a trace becomes for other tools."""
