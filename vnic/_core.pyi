@@ -690,6 +690,7 @@ class _Lib:
     VNIC_EVENT_RELEASE: Final = 22
     VNIC_EVENT_MARK: Final = 30
     VNIC_EVENT_HASH: Final = 31
+    VNIC_FRAME_HASHED_SHIFT: Final = 32
     VNIC_FAULT_DMA_READ: Final = 0
     VNIC_FAULT_DMA_WRITE: Final = 1
     VNIC_FAULT_INTERRUPT: Final = 2

@@ -109,6 +109,12 @@ class EventType(IntEnum):
     HASH = 31
 
 
+class FrameHash(IntEnum):
+    """Values of VNIC_FRAME_HASHED_*."""
+
+    SHIFT = 32
+
+
 class FaultSite(IntEnum):
     """Values of VNIC_FAULT_*."""
 

@@ -2,6 +2,7 @@
 #include "base/bits.h"
 #include "nic/access.h"
 #include "nic/chimney.h"
+#include "nic/classify.h"
 #include "nic/filter.h"
 #include "nic/receive.h"
 #include "nic/run.h"
@@ -119,15 +120,26 @@ static int api_take_faulty(struct vnic *card, const uint8_t *frame, uint32_t len
     return verdict;
 }
 
+static void api_tell_frame(struct vnic *card, const uint8_t *frame, uint32_t len, int verdict)
+{
+    struct vnic_event event = {
+        .type = VNIC_EVENT_FRAME_IN, .len = len, .value = (uint64_t)verdict, .data = frame};
+    if (verdict == VNIC_RX_TAKEN) {
+        struct rx_class c;
+        classify_foresee(card, frame, len, &c);
+        event.index = (uint8_t)c.pair;
+        event.addr = c.hash_type != 0 ? c.hash | 1ull << VNIC_FRAME_HASHED_SHIFT : 0;
+    }
+    pci_emit(&card->pci, &event);
+}
+
 int vnic_receive(vnic *card, const uint8_t *frame, size_t len)
 {
     uint32_t length = len > UINT32_MAX ? UINT32_MAX : (uint32_t)len;
     bool is_faulty = card->pci.faults.armed[VNIC_FAULT_FRAME_IN] != 0;
     int verdict = is_faulty ? api_take_faulty(card, frame, length) : api_take(card, frame, length);
     if (__builtin_expect(pci_is_observed(&card->pci, VNIC_EVENT_FRAME_IN), 0)) {
-        api_emit(card,
-                 (struct vnic_event){
-                     .type = VNIC_EVENT_FRAME_IN, .len = length, .value = (uint64_t)verdict, .data = frame});
+        api_tell_frame(card, frame, length, verdict);
     }
     return verdict;
 }

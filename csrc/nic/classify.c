@@ -71,6 +71,13 @@ void classify_judge(const struct vnic *card, const struct packet *p, struct rx_c
     classify_hash(card, frame, c);
 }
 
+void classify_foresee(const struct vnic *card, const uint8_t *frame, uint32_t len, struct rx_class *c)
+{
+    *c = (struct rx_class){.hash_type = 0};
+    wire_parse(&c->frame, frame, len);
+    classify_hash(card, frame, c);
+}
+
 /* [RX-8] Split behind the transport header, else the IP header; not when there is none or the buffer is
  * too small. */
 uint32_t classify_split(const struct vnic *card, const struct rx_class *c, uint32_t hdr_buffer)

@@ -19,6 +19,8 @@ struct rx_class {
 void classify_parse(const struct vnic *card, struct packet *p, struct rx_class *c);
 /* Verifies, hashes and chooses the queue. */
 void classify_judge(const struct vnic *card, const struct packet *p, struct rx_class *c);
+/* Hash and queue of a frame that is not in the buffer, as things stand. */
+void classify_foresee(const struct vnic *card, const uint8_t *frame, uint32_t len, struct rx_class *c);
 /* The checksum verdicts of a parsed frame, when verification is on. */
 void classify_verify(const struct vnic *card, const uint8_t *frame, struct rx_class *c);
 /* Bytes that go to a header buffer of this size; 0: the frame is not split. */

@@ -10,8 +10,10 @@
 #define BLOCK_FRAME_BYTES 12u    /* type, length, and the length again behind the body */
 #define BLOCK_PACKET_BYTES 28u   /* up to the packet's octets */
 #define BLOCK_OPTION_FLAGS 2u
+#define BLOCK_OPTION_HASH 3u
 #define BLOCK_OPTION_QUEUE 6u
 #define BLOCK_OPTION_VERDICT 7u
+#define BLOCK_HASH_TOEPLITZ 5u
 #define BLOCK_INBOUND 1u
 #define BLOCK_OUTBOUND 2u
 

@@ -88,21 +88,21 @@ static bool reader_find(const uint32_t *list, uint32_t interface, unsigned *func
     return false;
 }
 
-/* The value of an option of a packet, in as many octets as it has, or 0. */
-static uint32_t reader_option(const uint8_t *at, uint32_t len, uint16_t code)
+/* Where an option of a packet has its value, of at least `least` octets; NULL: it is not there. */
+static const uint8_t *reader_option(const uint8_t *at, uint32_t len, uint16_t code, uint32_t least)
 {
-    while (len >= 4) {
+    while (len >= 4 && le16_load(at) != 0) {
         const uint32_t size = le16_load(at + 2), span = 4 + block_padded(size);
-        if (le16_load(at) == 0 || span > len) {
-            return 0;
+        if (span > len) {
+            return NULL;
         }
         if (le16_load(at) == code) {
-            return size >= 4 ? le32_load(at + 4) : size >= 2 ? le16_load(at + 4) : 0;
+            return size >= least ? at + 4 : NULL;
         }
         at += span;
         len -= span;
     }
-    return 0;
+    return NULL;
 }
 
 static struct traced *reader_push(struct reader *r)
@@ -120,23 +120,31 @@ struct packet_head {
     uint64_t time_ns;
 };
 
+static void reader_frame_options(struct vnic_event *event, const uint8_t *options, uint32_t len)
+{
+    const uint8_t *flags = reader_option(options, len, BLOCK_OPTION_FLAGS, 4);
+    const uint8_t *queue = reader_option(options, len, BLOCK_OPTION_QUEUE, 4);
+    const uint8_t *hash = reader_option(options, len, BLOCK_OPTION_HASH, 5);
+    const uint8_t *verdict = reader_option(options, len, BLOCK_OPTION_VERDICT, 2);
+    const bool is_in = flags != NULL && (le32_load(flags) & 3) == BLOCK_INBOUND;
+
+    event->type = is_in ? VNIC_EVENT_FRAME_IN : VNIC_EVENT_FRAME_OUT;
+    event->index = queue != NULL ? (uint8_t)le32_load(queue) : 0;
+    event->value = is_in && verdict != NULL ? verdict[1] : 0;
+    event->addr = is_in && hash != NULL && hash[0] == BLOCK_HASH_TOEPLITZ
+                      ? le32_load(hash + 1) | 1ull << VNIC_FRAME_HASHED_SHIFT
+                      : 0;
+}
+
 static void reader_frame(struct reader *r, const struct packet_head *head, unsigned function)
 {
-    const uint8_t *block = reader_octets(r, r->next);
     const uint32_t options = BLOCK_PACKET_BYTES + block_padded(head->captured);
-    const uint32_t flags = reader_option(block + options, head->total - options - 4, BLOCK_OPTION_FLAGS);
-    const bool is_in = (flags & 3) == BLOCK_INBOUND;
-    const uint32_t more = reader_option(block + options, head->total - options - 4,
-                                        is_in ? BLOCK_OPTION_VERDICT : BLOCK_OPTION_QUEUE);
     struct traced *t = reader_push(r);
 
     t->at = r->next + BLOCK_PACKET_BYTES;
-    t->event = (struct vnic_event){.type = is_in ? VNIC_EVENT_FRAME_IN : VNIC_EVENT_FRAME_OUT,
-                                   .function = (uint8_t)function,
-                                   .index = is_in ? 0 : (uint8_t)more,
-                                   .len = head->captured,
-                                   .time_ns = head->time_ns,
-                                   .value = is_in ? more >> 8 & 0xFF : 0};
+    t->event =
+        (struct vnic_event){.function = (uint8_t)function, .len = head->captured, .time_ns = head->time_ns};
+    reader_frame_options(&t->event, reader_octets(r, r->next) + options, head->total - options - 4);
 }
 
 static bool reader_join(struct reader *r, const uint8_t *octets, uint32_t len)
@@ -151,7 +159,9 @@ static bool reader_join(struct reader *r, const uint8_t *octets, uint32_t len)
         r->joined = more;
         r->joined_capacity = capacity;
     }
-    memcpy(r->joined + r->joined_len, octets, len);
+    if (len != 0) {
+        memcpy(r->joined + r->joined_len, octets, len);
+    }
     r->joined_len += len;
     return true;
 }

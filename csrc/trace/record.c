@@ -163,11 +163,22 @@ static bool record_wants_digest(const vnic_trace *trace, unsigned type)
            && (type == VNIC_EVENT_DMA_WRITE || type == VNIC_EVENT_FRAME_OUT);
 }
 
-/* [TRC-4] A frame is a packet of its port; one that is left out is a packet of no octets. */
+/* The algorithm is one octet, the hash the four behind it. */
+static uint8_t *record_hash(uint8_t *at, uint32_t hash)
+{
+    const uint8_t octets[12] = {BLOCK_OPTION_HASH, 0, 5, 0, BLOCK_HASH_TOEPLITZ};
+
+    memcpy(at, octets, sizeof octets);
+    le32_store(at + 5, hash);
+    return at + sizeof octets;
+}
+
+/* [TRC-4] A frame is a packet of its port. */
 static void record_frame(vnic_trace *trace, const struct vnic_event *event, uint32_t port)
 {
     const bool is_out = event->type == VNIC_EVENT_FRAME_OUT;
-    const uint32_t options = 20; /* two, and their end */
+    const bool is_hashed = !is_out && event->addr >> VNIC_FRAME_HASHED_SHIFT != 0;
+    const uint32_t options = 20u + (is_out ? 0u : 8u) + (is_hashed ? 12u : 0u);
     uint8_t *at = record_packet(trace, port, event->time_ns, event->len, event->len, options);
 
     if (at == NULL) {
@@ -176,9 +187,11 @@ static void record_frame(vnic_trace *trace, const struct vnic_event *event, uint
     memcpy(at, event->data, event->len);
     at += block_padded(event->len);
     at = record_option(at, BLOCK_OPTION_FLAGS, 4, is_out ? BLOCK_OUTBOUND : BLOCK_INBOUND);
-    if (is_out) {
-        at = record_option(at, BLOCK_OPTION_QUEUE, 4, event->index);
-    } else {
+    if (is_hashed) {
+        at = record_hash(at, (uint32_t)event->addr);
+    }
+    at = record_option(at, BLOCK_OPTION_QUEUE, 4, event->index);
+    if (!is_out) {
         at = record_option(at, BLOCK_OPTION_VERDICT, 2, (uint32_t)(event->value & 0xFF) << 8);
     }
     le32_store(at, 0);

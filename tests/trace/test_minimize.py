@@ -196,7 +196,15 @@ def test_the_command_writes_a_test_that_fails(
         written["test_small"]()
 
 
-def test_the_command_with_commands(failing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_with_commands(
+    failing: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    python_environment: dict[str, str],
+) -> None:
+    for name, value in python_environment.items():
+        monkeypatch.setenv(name, value)
     out, script = tmp_path / "small.pcapng", tmp_path / "check.py"
     script.write_text(
         "import sys\nfrom vnic.trace.file import TraceReader\n"

@@ -69,6 +69,10 @@ NEVER = (1 << 64) - 1
         ),
         (TraceEvent(0, EventType.INTERRUPT, 5, width=InterruptKind.INTX, value=1), "irq intx assert"),
         (TraceEvent(0, EventType.FRAME_IN, 5, value=1, data=b"\x01\x02", length=2), "rx 2 dropped 0102"),
+        (
+            TraceEvent(0, EventType.FRAME_IN, 5, index=3, addr=0x1_0000_00AB, data=b"\x01\x02", length=2),
+            "rx 2 taken q3 0x000000ab 0102",
+        ),
         (TraceEvent(0, EventType.FRAME_OUT, 5, index=4, data=b"\x01\x02", length=2), "tx q4 2 0102"),
         (TraceEvent(0, EventType.TIME, 5, value=5), "time 5"),
         (TraceEvent(0, EventType.RUN, 5, addr=NEVER, value=100), "run all steps 100 bytes"),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-from vnic.abi import EventType
+from vnic.abi import EventType, FrameHash
 
 VERSION: Final = 1
 HEAD: Final = struct.Struct("<BBBBBBHQQII")
 PART_BYTES: Final = 131_072
 FUNCTIONS: Final = 8
+
+#: Of a frame that arrived: there is a hash, in the 32 bits below.
+HASHED: Final = 1 << FrameHash.SHIFT
 
 IS_DIGEST: Final = 1
 GOES_ON: Final = 2

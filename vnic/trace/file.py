@@ -16,6 +16,7 @@ from vnic.trace.event import (
     CONTINUES,
     FRAMES,
     GOES_ON,
+    HASHED,
     HEAD,
     IS_DIGEST,
     PART_BYTES,
@@ -166,7 +167,8 @@ class TraceReader:
             TraceType.FRAME_IN if is_in else TraceType.FRAME_OUT,
             packet.time_ns or 0,
             self._functions.get(packet.interface.index, 0),
-            0 if is_in else options.queue or 0,
+            (options.queue or 0) & 0xFF,
+            addr=options.toeplitz | HASHED if is_in and options.toeplitz is not None else 0,
             value=verdict[0] if is_in and verdict else 0,
             data=packet.data,
             length=packet.orig_len,
@@ -276,7 +278,10 @@ def _frame_options(event: TraceEvent) -> PacketOptions:
     if event.type == TraceType.FRAME_OUT:
         return PacketOptions(flags=int(Direction.OUTBOUND), queue=event.index)
     verdict = Verdict(VerdictKind.HARDWARE, bytes((event.value & 0xFF,)))
-    return PacketOptions(flags=int(Direction.INBOUND), verdicts=(verdict,))
+    toeplitz = event.addr & (HASHED - 1) if event.addr & HASHED else None
+    return PacketOptions(
+        flags=int(Direction.INBOUND), toeplitz=toeplitz, queue=event.index, verdicts=(verdict,)
+    )
 
 
 def create_stream(path: str | os.PathLike[str]) -> BinaryIO:

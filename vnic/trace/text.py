@@ -16,7 +16,7 @@ from vnic.abi import (
     ResetLevel,
     RxVerdict,
 )
-from vnic.trace.event import ACCESSES, TraceEvent
+from vnic.trace.event import ACCESSES, HASHED, TraceEvent
 from vnic.trace.header import TraceHeader
 from vnic.trace.names import Names
 
@@ -120,7 +120,9 @@ class Lines:
         return f"{way} {purpose} {event.addr:#x} {event.length}{status} {self._data(event)}".rstrip()
 
     def _frame_in(self, event: TraceEvent) -> str:
-        return f"rx {event.length} {_name(RxVerdict, event.value)} {self._data(event)}"
+        where = f" q{event.index}" if event.value == RxVerdict.TAKEN else ""
+        hashed = f" {event.addr & (HASHED - 1):#010x}" if event.addr & HASHED else ""
+        return f"rx {event.length} {_name(RxVerdict, event.value)}{where}{hashed} {self._data(event)}"
 
     def _frame_out(self, event: TraceEvent) -> str:
         return f"tx q{event.index} {event.length} {self._data(event)}"

@@ -147,7 +147,7 @@ enum vnic_event_type {
     VNIC_EVENT_DMA_READ = 5, /* data: the bytes returned */
     VNIC_EVENT_DMA_WRITE = 6, /* data: the bytes written */
     VNIC_EVENT_INTERRUPT = 7, /* addr, value: of the message; index: vector; width: kind */
-    VNIC_EVENT_FRAME_IN = 8, /* data: the frame; value: verdict */
+    VNIC_EVENT_FRAME_IN = 8, /* data: the frame; value: verdict; index, addr: enum vnic_frame_hash */
     VNIC_EVENT_FRAME_OUT = 9, /* data: the frame; index: queue */
     VNIC_EVENT_TIME = 10, /* value: new time */
     VNIC_EVENT_RUN = 11, /* addr: budget of steps, value: of bytes */
@@ -167,6 +167,9 @@ enum vnic_event_type {
     VNIC_EVENT_MARK = 30, /* data: text */
     VNIC_EVENT_HASH = 31 /* value: state hash */
 };
+
+/* Of a frame that was taken, as RSS is configured when it arrives: index is its queue pair, and addr its hash. */
+enum vnic_frame_hash { VNIC_FRAME_HASHED_SHIFT = 32 /* bit of addr: there is a hash, in the bits below */ };
 
 struct vnic_event {
     uint8_t type;

@@ -63,6 +63,7 @@ def execute(options: argparse.Namespace) -> int:
             "lost": replay.lost,
             "skipped": replay.skipped,
             "seconds": round(seconds, 6),
+            "notes": replay.notes,
             "borne": judge.borne if judge else 0,
             "differences": dict(judge.counts) if judge else {},
         }
@@ -111,6 +112,8 @@ _NOTHING = _Nothing()
 def _print(
     figures: dict[str, Any], found: list[Difference], lines: Lines, options: argparse.Namespace
 ) -> None:
+    for note in figures["notes"]:
+        print(f"NOTE: {note}")
     for difference in found[:_SHOWN]:
         texts = _texts(difference, lines)
         print(f"DIFFERENT at event {texts['event']:,}, {texts['time_ns']:,} ns")
