@@ -24,34 +24,32 @@ _FNV_PRIME: Final = 0x100000001B3
 _MASK: Final = (1 << 64) - 1
 
 
-TraceType = EventType
-
 #: What a replay gives to a device; of the reads the value comes out of it.
 INPUTS: Final = frozenset(
     {
-        TraceType.MMIO_READ,
-        TraceType.MMIO_WRITE,
-        TraceType.CFG_READ,
-        TraceType.CFG_WRITE,
-        TraceType.FRAME_IN,
-        TraceType.TIME,
-        TraceType.RUN,
-        TraceType.STEP,
-        TraceType.LINK,
-        TraceType.RESET,
-        TraceType.REMOVE,
-        TraceType.ARM,
-        TraceType.LOAD,
-        TraceType.TAKE,
-        TraceType.RELEASE,
+        EventType.MMIO_READ,
+        EventType.MMIO_WRITE,
+        EventType.CFG_READ,
+        EventType.CFG_WRITE,
+        EventType.FRAME_IN,
+        EventType.TIME,
+        EventType.RUN,
+        EventType.STEP,
+        EventType.LINK,
+        EventType.RESET,
+        EventType.REMOVE,
+        EventType.ARM,
+        EventType.LOAD,
+        EventType.TAKE,
+        EventType.RELEASE,
     }
 )
 #: Register and configuration accesses.
 ACCESSES: Final = frozenset(
-    {TraceType.MMIO_READ, TraceType.MMIO_WRITE, TraceType.CFG_READ, TraceType.CFG_WRITE}
+    {EventType.MMIO_READ, EventType.MMIO_WRITE, EventType.CFG_READ, EventType.CFG_WRITE}
 )
-READS: Final = frozenset({TraceType.MMIO_READ, TraceType.CFG_READ})
-FRAMES: Final = frozenset({TraceType.FRAME_IN, TraceType.FRAME_OUT})
+READS: Final = frozenset({EventType.MMIO_READ, EventType.CFG_READ})
+FRAMES: Final = frozenset({EventType.FRAME_IN, EventType.FRAME_OUT})
 
 
 class TraceEvent(NamedTuple):
@@ -62,7 +60,7 @@ class TraceEvent(NamedTuple):
     """
 
     number: int
-    type: TraceType
+    type: EventType
     time_ns: int
     function: int = 0
     index: int = 0  # type: ignore[assignment]  # a tuple has an index(), which nobody needs of an event

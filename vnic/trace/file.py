@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, cast
 
+from vnic.abi import EventType
 from vnic.errors import ArgumentError
 from vnic.trace.event import (
     CONTINUES,
@@ -22,10 +23,9 @@ from vnic.trace.event import (
     PART_BYTES,
     VERSION,
     TraceEvent,
-    TraceType,
     event_octets,
 )
-from vnic.trace.header import FunctionHeader, TraceError, TraceHeader
+from vnic.trace.header import TraceError, TraceHeader
 from vnic.wire.capture_source import (
     ByteSource,
     CaptureError,
@@ -51,7 +51,7 @@ from vnic.wire.pcapng import (
 DEVICE: Final = "vnic-dev"
 SNAPLEN: Final = 262_144
 _DATA_LIMIT: Final = 1 << 30
-_TYPES: Final = frozenset(int(each) for each in TraceType)
+_TYPES: Final = frozenset(int(each) for each in EventType)
 
 
 def interfaces_of(header: TraceHeader) -> list[Interface]:
@@ -164,7 +164,7 @@ class TraceReader:
         number, self._count = self._count, self._count + 1
         return TraceEvent(
             number,
-            TraceType.FRAME_IN if is_in else TraceType.FRAME_OUT,
+            EventType.FRAME_IN if is_in else EventType.FRAME_OUT,
             packet.time_ns or 0,
             self._functions.get(packet.interface.index, 0),
             (options.queue or 0) & 0xFF,
@@ -196,7 +196,7 @@ class TraceReader:
             return None
         return TraceEvent(
             number,
-            TraceType(kind),
+            EventType(kind),
             packet.time_ns or 0,
             function,
             index,
@@ -275,7 +275,7 @@ class TraceWriter:
 
 
 def _frame_options(event: TraceEvent) -> PacketOptions:
-    if event.type == TraceType.FRAME_OUT:
+    if event.type == EventType.FRAME_OUT:
         return PacketOptions(flags=int(Direction.OUTBOUND), queue=event.index)
     verdict = Verdict(VerdictKind.HARDWARE, bytes((event.value & 0xFF,)))
     toeplitz = event.addr & (HASHED - 1) if event.addr & HASHED else None
@@ -300,18 +300,3 @@ def create_stream(path: str | os.PathLike[str]) -> BinaryIO:
     except ImportError:
         raise ArgumentError(f"{path}: .zst needs the package zstandard") from None
     return cast(BinaryIO, zstandard.open(name, "wb"))
-
-
-__all__ = [
-    "DEVICE",
-    "FunctionHeader",
-    "TraceError",
-    "TraceEvent",
-    "TraceHeader",
-    "TraceReader",
-    "TraceType",
-    "TraceWriter",
-    "create_stream",
-    "interfaces_of",
-    "ports_of",
-]
