@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+
+from tests.mutants.patch import Patch
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Patch):
     """`text` occurs once in `file`; with `wrong` in its place the invariant does not hold any more."""
 
     invariant: str
@@ -17,17 +18,3 @@ class Fault:
     wrong: str
     #: What is broken, in one sentence.
     broken: str
-
-    @property
-    def is_compiled(self) -> bool:
-        """Whether the file has to be compiled."""
-        return self.file.endswith(".c")
-
-    def occurrences(self, root: Path) -> int:
-        """How often the text is there."""
-        return (root / self.file).read_text(encoding="utf-8").count(self.text)
-
-    def seed(self, root: Path) -> None:
-        """Break the file."""
-        path = root / self.file
-        path.write_text(path.read_text(encoding="utf-8").replace(self.text, self.wrong, 1), encoding="utf-8")

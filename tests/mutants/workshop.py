@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.mutants.fault import Fault
+from tests.mutants.patch import Patch
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPILERS = 2
@@ -33,10 +33,13 @@ class BuildError(Exception):
 class Workshop:
     """`folder` has the copy. Whoever breaks a file there heals it."""
 
+    #: Options of the compiler behind the common ones.
+    options: tuple[str, ...] = ()
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.compiler = [os.environ.get("CC", "cc")]
         self._healthy: dict[str, bytes] = {}
-        self._cc = os.environ.get("CC", "cc")
 
     def open(self) -> None:
         """Copy the project and build it. Raises BuildError."""
@@ -44,45 +47,49 @@ class Workshop:
         (self.folder / "build").mkdir(exist_ok=True)
         self._run([sys.executable, "-c", EMIT])
         with ThreadPoolExecutor(COMPILERS) as pool:
-            list(pool.map(self._compile, self._sources()))
-        self._link()
+            list(pool.map(self.compile, self.sources()))
+        self.link()
 
-    def seed(self, fault: Fault) -> None:
+    def seed(self, fault: Patch) -> None:
         """Break one file and bring the module up to date. Raises BuildError."""
         path = self.folder / fault.file
         self._healthy[fault.file] = path.read_bytes()
         fault.seed(self.folder)
         self._renew(fault)
 
-    def heal(self, fault: Fault) -> None:
+    def heal(self, fault: Patch) -> None:
         """As it was before. Raises BuildError."""
         (self.folder / fault.file).write_bytes(self._healthy.pop(fault.file))
         self._renew(fault)
 
-    def _renew(self, fault: Fault) -> None:
+    def _renew(self, fault: Patch) -> None:
         if fault.is_compiled:
-            self._compile(fault.file)
-            self._link()
+            self.compile(fault.file)
+            self.link()
         else:
             Path(importlib.util.cache_from_source(str(self.folder / fault.file))).unlink(missing_ok=True)
 
-    def _sources(self) -> list[str]:
+    def sources(self) -> list[str]:
+        """Every file of the module, the glue first."""
         found = [path.relative_to(self.folder) for path in (self.folder / "csrc").rglob("*.c")]
         return [GLUE, *sorted(str(path) for path in found if path.parent.name != "examples")]
 
-    def _object(self, source: str) -> Path:
+    def object_of(self, source: str) -> Path:
+        """Where the object of a source file lies."""
         return self.folder / "build" / f"{source.replace('/', '-')}.o"
 
-    def _compile(self, source: str) -> None:
+    def compile(self, source: str) -> None:
+        """Make one object. Raises BuildError."""
         includes = ["csrc", "csrc/include", "vnic", sysconfig.get_path("include")]
-        self._run([self._cc, *FLAGS, *(f"-I{folder}" for folder in includes), "-c", source, "-o",
-                   str(self._object(source))])  # fmt: skip
+        command = [*self.compiler, *FLAGS, *self.options, *(f"-I{folder}" for folder in includes)]
+        self._run([*command, "-c", source, "-o", str(self.object_of(source))])
 
-    def _link(self) -> None:
+    def link(self) -> None:
+        """Make the module of all objects. Raises BuildError."""
         target = self.folder / MODULE
         target.unlink(missing_ok=True)
-        objects = [str(self._object(source)) for source in self._sources()]
-        self._run([self._cc, "-shared", *objects, "-o", str(target)])
+        objects = [str(self.object_of(source)) for source in self.sources()]
+        self._run([*self.compiler, "-shared", *objects, "-o", str(target)])
 
     def _run(self, command: Sequence[str]) -> None:
         done = subprocess.run(
