@@ -6,12 +6,6 @@ INCLUDES = -Icsrc -Icsrc/include
 C_FILES = $(shell find csrc -name '*.c' -not -path 'csrc/examples/*' | sort)
 C_TEXT = $(shell find csrc vnic -name '*.[ch]' -not -path 'csrc/gen/*' | sort)
 SANITIZED = build/sanitize-coverage
-FUZZER = $(foreach part,fuzz_card judge author author_op world tamper bring_up,tests/fuzz/$(part).c)
-FUZZ_CHIMNEY = $(foreach part,fuzz_chimney chimney_scene random_bytes,tests/fuzz/$(part).c)
-FUZZ_COPY = $(foreach part,fuzz_copy copy_scene copy_acts random_bytes,tests/fuzz/$(part).c)
-FUZZ_WORLD = $(foreach part,tcp_world tcp_world_handoff tcp_peer random_bytes,tests/fuzz/$(part).c)
-COPY_FILES = $(foreach room,base gen wire pci copy,$(wildcard csrc/$(room)/*.c))
-TCP_FILES = $(wildcard csrc/base/*.c csrc/tcp/*.c) csrc/wire/tcp_header.c
 FUZZ_SECONDS ?= 20
 PREFIX ?= /usr/local
 LIB = build/lib
@@ -21,7 +15,7 @@ LIB_HEADERS = $(wildcard csrc/include/vnic/*.h)
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 MAJOR = $(firstword $(subst ., ,$(VERSION)))
 
-.PHONY: build lib install test lint types drift check-c tidy format asan coverage perf bars fuzz mutants replay-all nightly clean
+.PHONY: build lib install test lint types drift check-c tidy format asan coverage perf bars fuzz planted mutants seeded random-mutants campaigns replay-all nightly clean
 
 build:
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -76,6 +70,7 @@ types:
 drift:
 	$(PYTHON) spec/regen.py --check
 	$(PYTHON) spec/abi.py --check
+	$(PYTHON) spec/ndis_header.py --check
 
 check-c:
 	@printf '%s\n' $(C_FILES) | xargs -P 2 -I{} gcc $(STRICT) $(INCLUDES) -c {} -o /dev/null
@@ -109,38 +104,53 @@ perf:
 bars:
 	$(PYTHON) -m tests.bars
 
-# Random hostile programs on the card, then segments and images for the TCP engine, then the chimney, then the copy
-# engine, under ASan and UBSan; a card's failure is shrunk into fuzz_card.failure, the others' is left in fuzz.input.
+# Every fuzz target for FUZZ_SECONDS of processor time under ASan and UBSan; what they do not survive is kept in
+# build/found. Without clang: programs with gcc's sanitizers and random inputs.
 fuzz:
 	mkdir -p build
-	gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	    $(INCLUDES) -Itests/fuzz $(FUZZER) $(C_FILES) -o build/fuzz_card
-	build/fuzz_card --seconds $(FUZZ_SECONDS)
-	for target in segment image; do \
-	    gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	        $(INCLUDES) -Itests/fuzz tests/fuzz/fuzz_$$target.c $(FUZZ_WORLD) $(TCP_FILES) -o build/fuzz_$$target \
-	        && build/fuzz_$$target --seconds $(FUZZ_SECONDS) || exit 1; \
-	done
-	gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	    $(INCLUDES) -Itests/fuzz $(FUZZ_CHIMNEY) $(C_FILES) -o build/fuzz_chimney
-	build/fuzz_chimney --seconds $(FUZZ_SECONDS)
-	gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	    $(INCLUDES) -Itests/fuzz $(FUZZ_COPY) $(COPY_FILES) -o build/fuzz_copy
-	build/fuzz_copy --seconds $(FUZZ_SECONDS)
+	if $(CLANG) -fsanitize=fuzzer -xc -c /dev/null -o /dev/null 2>/dev/null; then \
+	    $(PYTHON) -m tests.fuzz.campaign --cpu-seconds $(FUZZ_SECONDS) \
+	        --folder build/fuzz --keep build/found --json build/fuzz.json; \
+	else \
+	    $(PYTHON) -m tests.fuzz.workshop --run $(FUZZ_SECONDS); \
+	fi
 
-# Seeds faults of every kind that the rules of the chimney forbid, one at a time: do the tests of the rule notice?
+# The bugs that are planted in a copy of csrc: does each target find its own again?
+planted:
+	$(PYTHON) -m tests.fuzz.planted --folder build/planted
+
+# Seeds faults of every kind that the rules of the chimney and of NetDMA forbid, one at a time: do the tests of the
+# rule notice?
 mutants:
 	$(PYTHON) -m tests.mutants
+
+# Seeds mistakes that authors make into drivers and card: does the conformance suite notice?
+seeded:
+	$(PYTHON) -m tests.seeded --first --jobs 2
+
+# Random mutants of csrc: does anything notice? Goes on where it was when it is started again.
+random-mutants:
+	$(PYTHON) -m tests.mutants.random --folder build/mutants --count 500
+
+# Every target of `vnic fuzz` for FUZZ_SECONDS; what is found is kept in build/findings.
+campaigns:
+	for target in card copy driver machine chimney netdma trace; do \
+	    $(PYTHON) -m vnic fuzz $$target --time $(FUZZ_SECONDS)s --jobs 2 --keep build/findings || exit 1; \
+	done
 
 # Every device that a test makes is recorded, and replayed after it.
 replay-all:
 	pytest -n 2 --dist loadfile --vnic-replay
 
-# Needs what CI needs, and chromium; about an hour.
+# Needs what CI needs, and chromium; hours.
 nightly: asan coverage replay-all
-	VNIC_HYPOTHESIS=explore pytest -n 2 --dist loadfile
+	VNIC_HYPOTHESIS=nightly pytest -n 2 --dist loadfile
 	$(MAKE) bars
 	$(MAKE) mutants
+	$(MAKE) seeded
+	$(MAKE) planted
+	$(MAKE) random-mutants
+	$(MAKE) campaigns FUZZ_SECONDS=600
 	$(MAKE) fuzz FUZZ_SECONDS=600
 
 clean:

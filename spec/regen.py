@@ -15,7 +15,7 @@ except ImportError:
     print("regen: needs systemrdl-compiler (pip install systemrdl-compiler)", file=sys.stderr)
     sys.exit(2)
 
-from generate.c import c_files
+from generate.c import c_files, public_header
 from generate.markdown import fill
 from generate.model import Spec, SpecError
 from generate.python import python_files
@@ -29,6 +29,7 @@ NOT_SOURCE = {"__pycache__"}
 def outputs(root: Path, spec: Spec) -> dict[Path, str]:
     """Every file that the sources determine, with its text."""
     files = {root / "csrc/gen" / name: text for name, text in c_files(spec).items()}
+    files[root / "csrc/include/vnic/vnic_registers.h"] = public_header(spec)
     files |= {root / "vnic/gen" / name: text for name, text in python_files(spec).items()}
     for chapter in sorted((root / "spec").glob("*.md")):
         files[chapter] = fill(spec, chapter.name, chapter.read_text(encoding="utf-8"))

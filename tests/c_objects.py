@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 CARD = ("base", "gen", "wire", "pci", "tcp", "nic")
+ROOMS = (*CARD, "copy", "trace")
 WARNINGS = ["-Wall", "-Wextra", "-Wstrict-prototypes", "-Wconversion", "-Wshadow", "-Werror"]
 PLAIN = ["-O1"]
 INCLUDE = [f"-I{CSRC}", f"-I{CSRC / 'include'}"]
@@ -30,7 +31,7 @@ def is_asked(name: str) -> bool:
 def flavour() -> list[str]:
     """Flags of optimisation, sanitizers and coverage, of objects and programs alike."""
     flags = [*PLAIN, *(_SANITIZE if is_asked("VNIC_SANITIZE") else [])]
-    return flags + (["--coverage"] if is_asked("VNIC_COVERAGE") else [])
+    return flags + (["--coverage", "-fno-early-inlining"] if is_asked("VNIC_COVERAGE") else [])
 
 
 def _digest(flags: list[str]) -> str:
@@ -42,9 +43,9 @@ def _digest(flags: list[str]) -> str:
 
 
 def _compile(folder: Path, flags: list[str]) -> None:
-    """All rooms of a card, each in a folder of its own, shared out between compilers that run at once."""
+    """All rooms of devices, each in a folder of its own, shared out between compilers that run at once."""
     lots: list[tuple[Path, list[str]]] = []
-    for room in CARD:
+    for room in ROOMS:
         target = folder / room
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
@@ -72,11 +73,11 @@ def room_folders(flags: list[str]) -> dict[str, Path]:
             stamp.unlink(missing_ok=True)
             _compile(folder, flags)
             stamp.write_text(digest)
-    return {room: folder / room for room in CARD}
+    return {room: folder / room for room in ROOMS}
 
 
 def objects_of(rooms: Iterable[str], flags: list[str]) -> list[str]:
-    """Object files of some rooms of the card."""
+    """Object files of some rooms."""
     folders = room_folders(flags)
     return [str(path) for room in rooms for path in sorted(folders[room].glob("*.o"))]
 

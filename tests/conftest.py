@@ -27,6 +27,10 @@ settings.register_profile(
     print_blob=True,
 )
 settings.register_profile("explore", settings.get_profile("vnic"), derandomize=False, max_examples=2000)
+# By the names that vnic.fuzz.effort has for them.
+settings.register_profile("dev", settings.get_profile("vnic"))
+settings.register_profile("ci", settings.get_profile("vnic"), max_examples=120)
+settings.register_profile("nightly", settings.get_profile("explore"))
 settings.load_profile(os.environ.get("VNIC_HYPOTHESIS", "vnic"))
 
 

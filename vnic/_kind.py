@@ -51,6 +51,7 @@ class Calls(NamedTuple):
     fault_arm: Callable[[Any, Any], int]
     fault_disarm: Callable[[Any, int], int]
     fault_fired: Callable[[Any, int], int]
+    fault_kept: Callable[[Any], int]
     register_map_hash: Callable[[], int]
 
     @classmethod

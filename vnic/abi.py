@@ -125,6 +125,8 @@ class FaultSite(IntEnum):
     FRAME_OUT = 4
     MMIO_READ = 5
     MMIO_WRITE = 6
+    TIMER = 7
+    ADMIN = 8
 
 
 class FaultAction(IntEnum):
@@ -134,6 +136,26 @@ class FaultAction(IntEnum):
     DROP = 1
     CORRUPT = 2
     DUPLICATE = 3
+    DELAY = 4
+    REORDER = 5
+    STUCK = 6
+    REMOVE = 7
+
+
+class FaultTimer(IntEnum):
+    """Values of VNIC_FAULT_TIMER_*."""
+
+    MODERATION = 0
+    TCP = 1
+    PUSH = 2
+
+
+class FaultPick(IntEnum):
+    """Values of VNIC_FAULT_PICK_*."""
+
+    ALL = 0
+    CHANCE = 1
+    EVERY = 2
 
 
 class OpCode(IntEnum):

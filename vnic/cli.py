@@ -17,7 +17,10 @@ COMMANDS = (
     ("dma", "vnic.commands.dma", "copy memory, or a file, by the copy engine, beside memcpy"),
     ("status", "vnic.commands.view", "list the connections of runs, and where they are"),
     ("record", "vnic.commands.record", "run a Python program and keep a trace of every device it makes"),
+    ("conformance", "vnic.commands.conformance", "judge a driver by the rules of NDIS miniports"),
     ("trace", "vnic.commands.trace", "look at a trace, replay it, compare two"),
+    ("coverage", "vnic.commands.coverage", "what traces reached: registers, resets, states of the chimney"),
+    ("fuzz", "vnic.commands.fuzz", "campaigns of hostile programs, cards, traces; findings run again"),
     ("serve", "vnic.commands.serve", "serve the files of a directory over HTTP, by the card, to a TAP"),
     ("get", "vnic.commands.get", "fetch a URL over HTTP, by the card, from behind a TAP"),
 )

@@ -14,7 +14,7 @@ from vnic._kind import ConfigT, Kind
 from vnic._native import BarWindow, Native, Observation, check
 from vnic.abi import EventType, InterruptKind, ResetLevel
 from vnic.events import Answer, Observer
-from vnic.fault import Fault, FaultHandle
+from vnic.fault import Fault, FaultAction, FaultHandle, refusal
 from vnic.host.bus import Interrupt, InterruptSink
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _NEVER = (1 << 64) - 1
 _BATCH = 64
 _ROUNDS = 10_000
 _BARS = 6
+_KEEPING = (FaultAction.DELAY, FaultAction.REORDER, FaultAction.DUPLICATE)
 
 
 class Budget(NamedTuple):
@@ -63,6 +64,9 @@ class PciFunction(BarWindow, Generic[ConfigT]):
         self._used = ffi.new("struct vnic_budget *")
         self._unbounded = ffi.new("struct vnic_budget *", UNBOUNDED)
         self._windows: dict[int, BarWindow] = {}
+        self._mapped: dict[int, tuple[memoryview, int]] = {}
+        #: Faults that may keep something for later.
+        self._keeping: set[int] = set()
         self._native.open(self, 0)
         for watcher in self.watchers:
             watcher(self)
@@ -72,6 +76,7 @@ class PciFunction(BarWindow, Generic[ConfigT]):
     def close(self) -> None:
         """Free the function; every later call raises ClosedError. Idempotent."""
         self._native.close()
+        self._mapped.clear()
 
     @property
     def map_hash(self) -> int:
@@ -150,17 +155,46 @@ class PciFunction(BarWindow, Generic[ConfigT]):
         pointer = ffi.from_buffer("uint8_t[]", view, require_writable=True)
         self._check(self._calls.map(self._enter(), iova, pointer, len(view), permissions), f"map {iova:#x}")
         self._native.keep(view)
+        self._mapped[iova] = view, permissions
         self._after()
 
     def unmap(self, iova: int, length: int) -> None:
         """Take a range of bus addresses away."""
         self._check(self._calls.unmap(self._enter(), iova, length), f"unmap {iova:#x}+{length:#x}")
+        self._forget(iova, length)
         self._after()
 
     def unmap_all(self) -> None:
         """Take all of host memory away."""
         self._calls.unmap_all(self._enter())
+        self._mapped.clear()
         self._after()
+
+    def _forget(self, iova: int, length: int) -> None:
+        """Mappings that lie within are gone; of those that reach beyond, what is left stays."""
+        whole = self._mapped.get(iova)
+        if whole is not None and len(whole[0]) == length:
+            del self._mapped[iova]
+            return
+        end = iova + length
+        for start, (view, permissions) in list(self._mapped.items()):
+            last = start + len(view)
+            if start < end and iova < last:
+                del self._mapped[start]
+                if start < iova:
+                    self._mapped[start] = view[: iova - start], permissions
+                if end < last:
+                    self._mapped[end] = view[end - start :], permissions
+
+    def memory_at(self, iova: int, length: int) -> tuple[memoryview, int] | None:
+        """What DMA reaches from a bus address on, up to `length` bytes, with its permissions; None: nothing.
+
+        Less than `length` where the mapping ends before.
+        """
+        for start, (view, permissions) in self._mapped.items():
+            if start <= iova < start + len(view):
+                return view[iova - start : iova - start + length], permissions
+        return None
 
     def answer_unmapped(self, answer: Answer | None) -> None:
         """Have DMA to what is not mapped answered by a callback; None: Unsupported Request."""
@@ -200,7 +234,10 @@ class PciFunction(BarWindow, Generic[ConfigT]):
     def advance(self, now_ns: int) -> None:
         """Virtual time is `now_ns` now; TimeError when that is the past."""
         self._check(self._calls.advance(self._enter(), now_ns), f"advance to {now_ns}")
-        self._after()
+        if self._keeping:
+            self._settle()  # what a fault kept may go out, with nothing to run
+        else:
+            self._after()
 
     @property
     def runnable(self) -> Sequence[int]:
@@ -285,20 +322,34 @@ class PciFunction(BarWindow, Generic[ConfigT]):
         return observation
 
     def arm(self, fault: Fault) -> FaultHandle:
-        """Arm a fault; CapacityError when the registry is full."""
+        """Arm a fault; CapacityError when the registry is full, ArgumentError with the reason otherwise."""
+        if (why := refusal(fault)) is not None:
+            raise errors.ArgumentError(f"arm {fault}: {why}")
         number = self._calls.fault_arm(self._enter(), ffi.new("struct vnic_fault *", asdict(fault)))
         self._check(number, f"arm {fault}")
+        if fault.action in _KEEPING:
+            self._keeping.add(number)
         return FaultHandle(self, fault, number)
 
     def disarm(self, number: int) -> None:
-        """Take a fault out."""
+        """Take a fault out; what it keeps goes its way at once."""
         self._check(self._calls.fault_disarm(self._enter(), number), f"disarm {number}")
+        if number in self._keeping:
+            self._keeping.remove(number)
+            self._settle()
+        else:
+            self._after()
 
     def fault_fired(self, number: int) -> int:
         """How often a fault fired."""
         fired = self._calls.fault_fired(self._enter(), number)
         self._check(fired, f"fault {number}")
         return fired
+
+    @property
+    def fault_kept(self) -> int:
+        """Writes, interrupts, frames and commands that faults keep for later."""
+        return self._calls.fault_kept(self._enter())
 
     # -- what follows an input -------------------------------------------------------------------------------
 

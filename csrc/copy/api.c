@@ -2,6 +2,7 @@
 #include "copy/interrupt.h"
 #include "copy/run.h"
 #include "copy/snapshot.h"
+#include "pci/disturb.h"
 #include "pci/host.h"
 
 static void api_emit(struct vnic_copy *copy, struct vnic_event event)
@@ -80,7 +81,8 @@ uint64_t vnic_copy_now(const vnic_copy *engine)
 
 uint64_t vnic_copy_deadline(const vnic_copy *engine)
 {
-    return interrupt_deadline(engine);
+    const uint64_t held_ns = host_deadline(&engine->pci), own_ns = interrupt_deadline(engine);
+    return held_ns < own_ns ? held_ns : own_ns;
 }
 
 uint32_t vnic_copy_runnable(const vnic_copy *engine)
@@ -91,7 +93,9 @@ uint32_t vnic_copy_runnable(const vnic_copy *engine)
 int vnic_copy_step(vnic_copy *engine, unsigned part, uint64_t *bytes)
 {
     api_emit(engine, (struct vnic_event){.type = VNIC_EVENT_STEP, .index = (uint8_t)part});
-    return run_copy_step(engine, part, bytes);
+    const int is_taken = run_copy_step(engine, part, bytes);
+    pci_settle_leaving(&engine->pci);
+    return is_taken;
 }
 
 uint32_t vnic_copy_run(vnic_copy *engine, const struct vnic_budget *budget, struct vnic_budget *used)
@@ -102,6 +106,7 @@ uint32_t vnic_copy_run(vnic_copy *engine, const struct vnic_budget *budget, stru
                  (struct vnic_event){.type = VNIC_EVENT_RUN, .addr = budget->steps, .value = budget->bytes});
     }
     run_copy_within(engine, budget, &taken);
+    pci_settle_leaving(&engine->pci);
     if (used) {
         *used = taken;
     }
@@ -119,6 +124,7 @@ void vnic_copy_reset(vnic_copy *engine, unsigned level)
 {
     api_emit(engine, (struct vnic_event){.type = VNIC_EVENT_RESET, .value = level});
     pci_reset(&engine->pci, level == VNIC_RESET_HOT ? PCI_RESET_HOT : PCI_RESET_POWER);
+    pci_settle_leaving(&engine->pci);
 }
 
 /* [DMA-55] */
@@ -200,6 +206,11 @@ int vnic_copy_fault_disarm(vnic_copy *engine, int id)
 int64_t vnic_copy_fault_fired(const vnic_copy *engine, int id)
 {
     return host_fired(&engine->pci, id);
+}
+
+uint32_t vnic_copy_fault_kept(const vnic_copy *engine)
+{
+    return host_kept(&engine->pci);
 }
 
 /* --- names */

@@ -59,6 +59,8 @@ static struct pci_identity copy_identity(const struct vnic_copy_config *c)
         .msix_pba_offset = COPY_MSIX_PBA,
         .map_regions = c->map_regions,
         .faults = c->faults,
+        .lacks_fault_sites = 1u << VNIC_FAULT_FRAME_IN | 1u << VNIC_FAULT_FRAME_OUT | 1u << VNIC_FAULT_TIMER
+                             | 1u << VNIC_FAULT_ADMIN,
     };
 }
 

@@ -128,7 +128,7 @@ void run_copy_settle(struct vnic_copy *copy)
 void run_copy_within(struct vnic_copy *copy, const struct vnic_budget *budget, struct vnic_budget *used)
 {
     *used = (struct vnic_budget){0, 0};
-    while (used->steps < budget->steps) {
+    while (used->steps < budget->steps && !copy->pci.is_leaving) {
         const uint32_t runnable = run_copy_runnable(copy);
         if (runnable == 0) {
             run_end_turns(copy);

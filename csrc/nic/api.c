@@ -3,11 +3,13 @@
 #include "nic/access.h"
 #include "nic/chimney.h"
 #include "nic/classify.h"
+#include "nic/emit.h"
 #include "nic/filter.h"
 #include "nic/receive.h"
 #include "nic/run.h"
 #include "nic/snapshot.h"
 #include "nic/vector.h"
+#include "pci/disturb.h"
 #include "pci/host.h"
 
 const char *vnic_strerror(int result)
@@ -102,22 +104,69 @@ static int api_take(struct vnic *card, const uint8_t *frame, uint32_t len)
     return receive_frame(card, frame, len);
 }
 
-/* The same with the faults of frames that arrive: a corrupted frame is corrupted where it lies. */
-static int api_take_faulty(struct vnic *card, const uint8_t *frame, uint32_t len)
+static int api_take_twice(struct vnic *card, const uint8_t *frame, uint32_t len,
+                          const struct vnic_fault *fault, int id)
 {
-    const struct vnic_fault *fault = pci_fault(&card->pci, VNIC_FAULT_FRAME_IN, 0xFF, len, len);
-    if (fault && fault->action == VNIC_FAULT_DROP) {
-        return VNIC_RX_DROPPED;
-    }
     int verdict = api_take(card, frame, len);
-    if (fault && fault->action == VNIC_FAULT_DUPLICATE) {
+    if (fault_is_keeping(fault)) {
+        pci_keep(&card->pci, id, (struct fault_item){.len = len}, frame);
+    } else {
         (void)api_take(card, frame, len);
     }
-    if (fault && fault->action == VNIC_FAULT_CORRUPT && verdict == VNIC_RX_TAKEN) {
+    return verdict;
+}
+
+/* A corrupted frame is corrupted where it lies. */
+static int api_take_corrupt(struct vnic *card, const uint8_t *frame, uint32_t len,
+                            const struct vnic_fault *fault)
+{
+    int verdict = api_take(card, frame, len);
+    if (verdict == VNIC_RX_TAKEN) {
         struct packet *last = packet_buffer_at(&card->rx_buffer, card->rx_buffer.count - 1);
         fault_corrupt(fault, card->rx_buffer.bytes + last->offset, last->len);
     }
     return verdict;
+}
+
+/* One that is kept is on the wire still: for who sent it, it was taken. */
+static int api_take_as(struct vnic *card, const uint8_t *frame, uint32_t len, const struct vnic_fault *fault,
+                       int id)
+{
+    switch (fault->action) {
+    case VNIC_FAULT_CORRUPT:
+        return api_take_corrupt(card, frame, len, fault);
+    case VNIC_FAULT_DUPLICATE:
+        return api_take_twice(card, frame, len, fault, id);
+    case VNIC_FAULT_DELAY:
+    case VNIC_FAULT_REORDER:
+        pci_keep(&card->pci, id, (struct fault_item){.len = len}, frame);
+        return VNIC_RX_TAKEN;
+    default:
+        return VNIC_RX_DROPPED; /* dropped, or the card is gone */
+    }
+}
+
+/* The same with the faults of frames that arrive. */
+static int api_take_faulty(struct vnic *card, const uint8_t *frame, uint32_t len)
+{
+    const struct fault_occurrence what = {
+        .site = VNIC_FAULT_FRAME_IN, .index = 0xFF, .first = len, .last = len, .len = len};
+    int id = 0;
+    const struct vnic_fault *fault = pci_fault(&card->pci, &what, &id);
+    int verdict = fault ? api_take_as(card, frame, len, fault, id) : api_take(card, frame, len);
+    pci_let_go_behind(&card->pci, VNIC_FAULT_FRAME_IN);
+    pci_settle_leaving(&card->pci);
+    return verdict;
+}
+
+bool api_take_late(void *owner, enum vnic_fault_site site, unsigned pair, const uint8_t *frame, uint32_t len)
+{
+    struct vnic *card = owner;
+    if (site == VNIC_FAULT_FRAME_OUT) {
+        return emit_late(card, pair, frame, len);
+    }
+    (void)api_take(card, frame, len);
+    return true;
 }
 
 static void api_tell_frame(struct vnic *card, const uint8_t *frame, uint32_t len, int verdict)
@@ -164,6 +213,9 @@ void vnic_frames_release(vnic *card, size_t count)
     for (size_t i = 0; i < some; i++) {
         packet_buffer_pop(&card->tx_buffer);
     }
+    if (card->pci.faults.held.count != 0) {
+        pci_let_go(&card->pci, 1u << VNIC_FAULT_FRAME_OUT);
+    }
 }
 
 size_t vnic_interrupts(vnic *card, struct vnic_interrupt *interrupts, size_t max)
@@ -189,7 +241,7 @@ uint64_t vnic_now(const vnic *card)
 
 uint64_t vnic_deadline(const vnic *card)
 {
-    return bits_min64(vector_deadline(card), chimney_deadline(card));
+    return bits_min64(host_deadline(&card->pci), bits_min64(vector_deadline(card), chimney_deadline(card)));
 }
 
 uint32_t vnic_runnable(const vnic *card)
@@ -200,7 +252,9 @@ uint32_t vnic_runnable(const vnic *card)
 int vnic_step(vnic *card, unsigned engine, uint64_t *bytes)
 {
     api_emit(card, (struct vnic_event){.type = VNIC_EVENT_STEP, .index = (uint8_t)engine});
-    return run_step(card, engine, bytes);
+    int is_taken = run_step(card, engine, bytes);
+    pci_settle_leaving(&card->pci);
+    return is_taken;
 }
 
 uint32_t vnic_run(vnic *card, const struct vnic_budget *budget, struct vnic_budget *used)
@@ -211,6 +265,7 @@ uint32_t vnic_run(vnic *card, const struct vnic_budget *budget, struct vnic_budg
                  (struct vnic_event){.type = VNIC_EVENT_RUN, .addr = budget->steps, .value = budget->bytes});
     }
     run_within(card, budget, &taken);
+    pci_settle_leaving(&card->pci);
     if (used) {
         *used = taken;
     }
@@ -228,6 +283,7 @@ void vnic_reset(vnic *card, unsigned level)
 {
     api_emit(card, (struct vnic_event){.type = VNIC_EVENT_RESET, .value = level});
     pci_reset(&card->pci, level == VNIC_RESET_HOT ? PCI_RESET_HOT : PCI_RESET_POWER);
+    pci_settle_leaving(&card->pci);
 }
 
 void vnic_remove(vnic *card)
@@ -308,6 +364,11 @@ int vnic_fault_disarm(vnic *card, int id)
 int64_t vnic_fault_fired(const vnic *card, int id)
 {
     return host_fired(&card->pci, id);
+}
+
+uint32_t vnic_fault_kept(const vnic *card)
+{
+    return host_kept(&card->pci);
 }
 
 uint64_t vnic_register_map_hash(void)

@@ -50,8 +50,8 @@ struct rx_ring {
     struct ring ring;
     uint32_t buf_len, hdr_len;
     uint32_t cached; /* descriptors from ring.head on that are in desc[] at their count modulo RX_CACHE */
-    uint64_t desc[RX_CACHE][RX_DESC_WORDS];
     uint64_t frames, bytes, drops;
+    uint64_t desc[RX_CACHE][RX_DESC_WORDS];
 };
 
 struct tx_ring {
@@ -61,8 +61,8 @@ struct tx_ring {
     int32_t credit;    /* deficit round robin, bytes */
     bool is_skipping;  /* the end of a frame of too many descriptors has not come yet */
     uint32_t skip_first; /* ring.head at that frame's first descriptor */
-    uint64_t desc[TX_CACHE][TX_DATA_WORDS];
     uint64_t frames, bytes;
+    uint64_t desc[TX_CACHE][TX_DATA_WORDS];
 };
 
 struct queue_pair {
@@ -154,7 +154,7 @@ struct scale_kind_rule {
 };
 
 struct card_scratch {
-    _Alignas(64) struct toeplitz toeplitz; /* of state.rss.key */
+    _Alignas(64) struct toeplitz toeplitz; /* of state.rss.key, when RSS is active */
     struct segment_plan plan;    /* of the large send being built, once its headers are read */
     struct scale_kind_rule kind_rule[SCALE_KINDS]; /* of state.rss.types */
     const struct csum_ops *csum;
@@ -206,6 +206,8 @@ static inline bool card_is_set(const struct vnic *card, uint32_t offset, uint32_
 void card_reset_device(struct vnic *card);
 extern const struct pci_ops card_pci_ops;
 extern const struct regfile_ops card_register_ops;
+/* api.c: a frame that a fault kept goes on its way. */
+bool api_take_late(void *owner, enum vnic_fault_site site, unsigned pair, const uint8_t *frame, uint32_t len);
 /* event.c: a bit of GLB_EVENT. */
 void card_raise_event(struct vnic *card, uint32_t event);
 

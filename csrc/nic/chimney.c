@@ -132,7 +132,7 @@ static void chimney_forget_objects(struct chimney *m)
     m->stat[CHM_STAT(TCP4_ESTABLISHED)] = m->stat[CHM_STAT(TCP6_ESTABLISHED)] = 0;
 }
 
-static void chimney_forget_lists(struct chimney *m)
+static void chimney_forget_lists(struct chimney *m, uint32_t pairs)
 {
     m->output_first = m->output_last = 0;
     m->train = (struct chm_train){0};
@@ -148,7 +148,7 @@ static void chimney_forget_lists(struct chimney *m)
     m->submit_ready = 0;
     m->identification = 0;
     memset(&m->admin, 0, sizeof m->admin);
-    memset(m->queue, 0, sizeof m->queue);
+    memset(m->queue, 0, pairs * sizeof m->queue[0]);
 }
 
 /* Rings of a chimney that is off read as after a reset of them. */
@@ -171,7 +171,7 @@ void chimney_forget(struct vnic *card)
     struct chimney *m = card->chimney;
     chimney_lookup_clear(card);
     chimney_forget_objects(m);
-    chimney_forget_lists(m);
+    chimney_forget_lists(m, card->config.queue_pairs);
     chimney_start_pools(m, &card->config);
     m->is_enabled = m->is_paused = m->must_upload_all = false;
     m->parameters = (struct chm_parameters){0};
@@ -180,7 +180,7 @@ void chimney_forget(struct vnic *card)
 void chimney_reset(struct vnic *card)
 {
     struct chimney *m = card->chimney;
-    if (m == NULL) {
+    if (m == NULL || m->is_reset) {
         return;
     }
     chimney_forget(card);
@@ -189,6 +189,7 @@ void chimney_reset(struct vnic *card)
         m->tops[k] = 0;
     }
     memset(m->stat, 0, sizeof m->stat);
+    m->is_reset = true;
 }
 
 /* ---- on ---- */
@@ -248,6 +249,7 @@ static bool chimney_latch(struct vnic *card)
 static void chimney_switch_on(struct vnic *card)
 {
     struct chimney *m = card->chimney;
+    m->is_reset = false;
     chimney_forget(card); /* the lookup takes the key that the driver has set by now */
     chimney_show_off(card);
     if (!chimney_latch(card)) {

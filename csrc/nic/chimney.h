@@ -258,6 +258,7 @@ struct chimney {
     uint32_t vlans;
     uint64_t stat[CHM_STATS];
     /* scratch, derived */
+    bool is_reset; /* all of the state is as after a reset: it was never on since */
     struct tcp_connection *tcp; /* the engine's array */
     struct chm_bucket *buckets;
     uint32_t bucket_count, bucket_mask;

@@ -3,8 +3,10 @@
 
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/bytes.h"
 #include "nic/completion.h"
+#include "pci/disturb.h"
 
 #define PENDING_KINDS ((1u << CHM_PENDING_REASON_SHIFT) - 1)
 
@@ -124,10 +126,17 @@ static bool admin_may_complete(const struct vnic *card)
            && (!is_made || chimney_may_report(card, create_report_pair(card)));
 }
 
+/* [FLT-12] A fault lets the command at hand wait. */
+static bool admin_is_waiting(const struct vnic *card)
+{
+    return card->pci.faults.command_due_ns > card->pci.now_ns
+           && card->chimney->admin.phase != CHM_ADMIN_FETCH;
+}
+
 bool chimney_admin_is_runnable(const struct vnic *card)
 {
     const struct chimney *m = card->chimney;
-    if (m == NULL || !m->is_enabled || !card->pci.is_master) {
+    if (m == NULL || !m->is_enabled || !card->pci.is_master || admin_is_waiting(card)) {
         return false;
     }
     switch ((enum chm_admin_phase)m->admin.phase) {
@@ -152,6 +161,18 @@ uint64_t chimney_admin_next_bytes(const struct vnic *card)
 
 /* ---- steps ---- */
 
+/* [FLT-12] A second completion, where there is room for it. */
+static void admin_complete_again(struct vnic *card, uint64_t words[COMPLETION_WORDS])
+{
+    const unsigned pair = admin_report_pair(card);
+    if (!card->pci.faults.is_command_twice || !chimney_may_report(card, pair)) {
+        return;
+    }
+    card->pci.faults.is_command_twice = false;
+    words[3] = COMPLETION_TYPE_CHM_ADMIN;
+    chimney_write_entry(card, pair, words);
+}
+
 static uint64_t admin_complete(struct vnic *card, uint32_t placed, uint32_t acked, uint32_t handle)
 {
     struct chm_admin *a = &card->chimney->admin;
@@ -165,6 +186,7 @@ static uint64_t admin_complete(struct vnic *card, uint32_t placed, uint32_t acke
     chm_admin_completion_set_acked(words, acked);
     chm_admin_completion_set_type(words, COMPLETION_TYPE_CHM_ADMIN);
     chimney_write_entry(card, admin_report_pair(card), words);
+    admin_complete_again(card, words);
     return COMPLETION_BYTES;
 }
 
@@ -186,10 +208,62 @@ static uint8_t admin_first_phase(const struct chm_admin *a)
     return chm_command_in_addr(a->command) != 0 ? CHM_ADMIN_READ : CHM_ADMIN_EXECUTE;
 }
 
+/* ---- faults of commands ---- */
+
+static const struct vnic_fault *admin_fault(struct vnic *card, const struct chm_admin *a, int *id)
+{
+    struct fault_registry *faults = &card->pci.faults;
+    const struct fault_occurrence what = {.site = VNIC_FAULT_ADMIN,
+                                          .index = (uint8_t)chm_command_op(a->command),
+                                          .first = chm_command_object(a->command),
+                                          .last = chm_command_object(a->command)};
+    faults->command_due_ns = 0;
+    faults->is_command_twice = false;
+    return pci_fault(&card->pci, &what, id);
+}
+
+static void admin_corrupt(struct chm_admin *a, const struct vnic_fault *fault)
+{
+    uint8_t bytes[CHM_COMMAND_BYTES];
+    for (unsigned i = 0; i < CHM_COMMAND_WORDS; i++) {
+        le64_store(bytes + 8 * i, a->command[i]);
+    }
+    fault_corrupt(fault, bytes, sizeof bytes);
+    for (unsigned i = 0; i < CHM_COMMAND_WORDS; i++) {
+        a->command[i] = le64_load(bytes + 8 * i);
+    }
+}
+
+/* [FLT-12] What the fault makes of the command; the status that it ends with at once, or OK. */
+static enum chm_status admin_disturb(struct vnic *card, struct chm_admin *a, const struct vnic_fault *fault,
+                                     int id)
+{
+    struct fault_registry *faults = &card->pci.faults;
+    const uint64_t now_ns = card->pci.now_ns;
+    switch (fault->action) {
+    case VNIC_FAULT_ERROR:
+        return (enum chm_status)fault->argument;
+    case VNIC_FAULT_CORRUPT:
+        admin_corrupt(a, fault);
+        break;
+    case VNIC_FAULT_DUPLICATE:
+        faults->is_command_twice = true;
+        break;
+    case VNIC_FAULT_DELAY:
+        faults->command_due_ns = now_ns + bits_min64(fault->argument, UINT64_MAX - now_ns);
+        faults->command_fault = (uint32_t)id;
+        break;
+    default:
+        break;
+    }
+    return CHM_STATUS_OK;
+}
+
 static uint64_t admin_fetch(struct vnic *card)
 {
     struct chimney *m = card->chimney;
     struct chm_admin *a = &m->admin;
+    int id = 0;
     uint64_t addr = a->ring.base + (uint64_t)ring_index(&a->ring, a->ring.head) * CHM_COMMAND_BYTES;
     if (dma_read(&card->pci, &m->hint_admin, addr, a->command, CHM_COMMAND_BYTES, VNIC_DMA_DESCRIPTOR)
         != VNIC_DMA_OK) {
@@ -200,7 +274,14 @@ static uint64_t admin_fetch(struct vnic *card)
         a->command[i] = le64_load(&a->command[i]);
     }
     a->ring.head++;
+    const struct vnic_fault *fault = admin_fault(card, a, &id);
+    enum chm_status refusal = fault ? admin_disturb(card, a, fault, id) : CHM_STATUS_OK;
+    if (fault && (fault->action == VNIC_FAULT_DROP || fault->action == VNIC_FAULT_REMOVE)) {
+        admin_forget_command(m);
+        return CHM_COMMAND_BYTES;
+    }
     a->status = (uint8_t)admin_check(card, a);
+    a->status = refusal != CHM_STATUS_OK ? (uint8_t)refusal : a->status;
     a->phase = admin_first_phase(a);
     if (a->phase == CHM_ADMIN_OWE) {
         change_begin_end(card);

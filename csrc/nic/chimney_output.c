@@ -3,6 +3,7 @@
 #include "nic/chimney_frame.h"
 #include "nic/emit.h"
 #include "nic/tags.h"
+#include "pci/disturb.h"
 #include "wire/seq.h"
 
 #define TRAIN_PACKETS 32u /* of one connection in its turn */
@@ -126,6 +127,24 @@ uint64_t chimney_output_next_bytes(const struct vnic *card)
 
 /* ---- timers ---- */
 
+/* [FLT-11] A fault lets the timer go by, or come later; a lost one is started by what happens to the connection next. */
+static bool output_is_disturbed(struct vnic *card, uint32_t index, struct tcp_connection *t)
+{
+    const struct fault_occurrence what = {
+        .site = VNIC_FAULT_TIMER, .index = VNIC_FAULT_TIMER_TCP, .first = index, .last = index};
+    int id = 0;
+    const struct vnic_fault *fault = pci_fault(&card->pci, &what, &id);
+    if (fault == NULL) {
+        return false;
+    }
+    if (fault->action == VNIC_FAULT_DELAY) {
+        tcp_postpone(card->chimney->engine, t, card->pci.now_ns, fault->argument);
+    } else {
+        tcp_skip_timeout(card->chimney->engine, t, card->pci.now_ns);
+    }
+    return true;
+}
+
 /* A timer of a silent connection is over: in its state it expires at once where it goes on. */
 static void output_expire(struct vnic *card)
 {
@@ -136,7 +155,7 @@ static void output_expire(struct vnic *card)
     }
     uint32_t index = tcp_index(m->engine, t);
     struct tcp_result result;
-    if (!output_is_silent(chimney_connection(m, index))) {
+    if (!output_is_silent(chimney_connection(m, index)) && !output_is_disturbed(card, index, t)) {
         tcp_timeout(m->engine, t, card->pci.now_ns, &result);
         chimney_apply(card, index, &result, NULL);
     }

@@ -1,6 +1,7 @@
 /* chimney_push.c: push timers: all of one length, so a list in the order in which they were started. */
 #include "base/bits.h"
 #include "nic/chimney_place.h"
+#include "pci/disturb.h"
 
 #define PUSH_NS_PER_SECOND 1000000000u
 
@@ -25,16 +26,27 @@ static uint64_t push_expiry(const struct vnic *card)
     return card->pci.now_ns > UINT64_MAX - 1 - length ? UINT64_MAX - 1 : card->pci.now_ns + length;
 }
 
+/* At its place in the list; all timers are of one length, so that is its end, unless a fault made some late. */
+static void push_insert(struct chimney *m, uint32_t index)
+{
+    struct chm_connection *c = chimney_connection(m, index);
+    uint32_t before = m->push_last;
+    while (before != 0 && m->connections[before].push_ns > c->push_ns) {
+        before = m->connections[before].push_prev;
+    }
+    c->push_prev = before;
+    c->push_next = before != 0 ? m->connections[before].push_next : m->push_first;
+    *(c->push_prev != 0 ? &m->connections[c->push_prev].push_next : &m->push_first) = index;
+    *(c->push_next != 0 ? &m->connections[c->push_next].push_prev : &m->push_last) = index;
+    c->flags |= CHM_PUSH_TIMER;
+}
+
 void push_start(struct vnic *card, uint32_t index)
 {
     struct chimney *m = card->chimney;
-    struct chm_connection *c = chimney_connection(m, index);
     push_stop(m, index);
-    c->push_ns = push_expiry(card);
-    c->push_prev = m->push_last;
-    *(m->push_last != 0 ? &m->connections[m->push_last].push_next : &m->push_first) = index;
-    m->push_last = index;
-    c->flags |= CHM_PUSH_TIMER;
+    chimney_connection(m, index)->push_ns = push_expiry(card);
+    push_insert(m, index);
 }
 
 uint64_t chimney_push_deadline(const struct vnic *card)
@@ -48,6 +60,27 @@ bool chimney_push_is_due(const struct vnic *card)
     return chimney_push_deadline(card) <= card->pci.now_ns;
 }
 
+static void push_postpone(struct vnic *card, uint32_t index, uint64_t delay_ns)
+{
+    struct chimney *m = card->chimney;
+    const uint64_t now_ns = card->pci.now_ns;
+    chimney_connection(m, index)->push_ns = now_ns + bits_min64(delay_ns, UINT64_MAX - 1 - now_ns);
+    push_insert(m, index);
+}
+
+/* [FLT-11] Lost, it is started by the next data. */
+static bool push_is_disturbed(struct vnic *card, uint32_t index)
+{
+    const struct fault_occurrence what = {
+        .site = VNIC_FAULT_TIMER, .index = VNIC_FAULT_TIMER_PUSH, .first = index, .last = index};
+    int id = 0;
+    const struct vnic_fault *fault = pci_fault(&card->pci, &what, &id);
+    if (fault && fault->action == VNIC_FAULT_DELAY) {
+        push_postpone(card, index, fault->argument);
+    }
+    return fault != NULL;
+}
+
 /* Data that waits will be placed, and starts the timer again. */
 void chimney_push_expire(struct vnic *card)
 {
@@ -55,6 +88,9 @@ void chimney_push_expire(struct vnic *card)
     uint32_t index = m->push_first;
     const struct chm_connection *c = chimney_connection(m, index);
     push_stop(m, index);
+    if (push_is_disturbed(card, index)) {
+        return;
+    }
     if (!chimney_has(c, CHM_ENDING | CHM_ABORTED | CHM_STOPPED) && post_is_pushable(m, c)
         && chimney_waiting(m, index) == 0) {
         m->stat[CHM_STAT(PUSH_TIMEOUTS)]++;

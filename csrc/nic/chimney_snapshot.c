@@ -204,6 +204,7 @@ void chimney_archive(struct vnic *card, struct archive *a)
     }
     if (archive_is_loading(a)) {
         chimney_reset(card);
+        m->is_reset = false;
     }
     snapshot_status(card, a);
     archive_refuse_if(a, !status_is_sound(card));

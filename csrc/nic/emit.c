@@ -5,6 +5,7 @@
 
 #include "nic/filter.h"
 #include "nic/receive.h"
+#include "pci/disturb.h"
 
 static bool emit_is_looped(const struct vnic *card)
 {
@@ -46,19 +47,54 @@ static void emit_put(struct vnic *card, unsigned pair, const uint8_t *frame, uin
     }
 }
 
+static void emit_keep(struct vnic *card, unsigned pair, const uint8_t *frame, uint32_t len, int id)
+{
+    pci_keep(&card->pci, id, (struct fault_item){.index = (uint8_t)pair, .len = len}, frame);
+}
+
+static void emit_faulty(struct vnic *card, unsigned pair, const uint8_t *frame, uint32_t len,
+                        const struct vnic_fault *fault, int id)
+{
+    const bool is_kept = fault_is_keeping(fault);
+    if (fault->action == VNIC_FAULT_CORRUPT || fault->action == VNIC_FAULT_DUPLICATE) {
+        emit_put(card, pair, frame, len, fault);
+    }
+    if (is_kept) {
+        emit_keep(card, pair, frame, len, id);
+    } else if (fault->action == VNIC_FAULT_DUPLICATE) {
+        emit_put(card, pair, frame, len, fault);
+    }
+}
+
+/* For who sent it, it is sent. */
 enum tx_status emit_frame(struct vnic *card, unsigned pair, const uint8_t *frame, uint32_t len)
 {
     if (!emit_is_looped(card) && card->state.link_mbps == 0) {
         return TX_STATUS_LINK;
     }
-    const struct vnic_fault *fault = pci_fault(&card->pci, VNIC_FAULT_FRAME_OUT, pair, len, len);
+    const struct fault_occurrence what = {
+        .site = VNIC_FAULT_FRAME_OUT, .index = pair, .first = len, .last = len, .len = len};
+    int id = 0;
+    const struct vnic_fault *fault = pci_fault(&card->pci, &what, &id);
     emit_count(card, frame, len);
-    if (fault && fault->action == VNIC_FAULT_DROP) {
-        return TX_STATUS_OK;
+    if (fault) {
+        emit_faulty(card, pair, frame, len, fault, id);
+    } else {
+        emit_put(card, pair, frame, len, NULL);
     }
-    emit_put(card, pair, frame, len, fault);
-    if (fault && fault->action == VNIC_FAULT_DUPLICATE) {
-        emit_put(card, pair, frame, len, fault);
-    }
+    pci_let_go_behind(&card->pci, VNIC_FAULT_FRAME_OUT);
     return TX_STATUS_OK;
+}
+
+bool emit_late(struct vnic *card, unsigned pair, const uint8_t *frame, uint32_t len)
+{
+    if (!emit_is_looped(card) && card->state.link_mbps == 0) {
+        card_count(card, STAT(TX_DROP_LINK));
+        return true;
+    }
+    if (!emit_has_room(card, len)) {
+        return false;
+    }
+    emit_put(card, pair, frame, len, NULL);
+    return true;
 }

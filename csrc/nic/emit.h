@@ -8,6 +8,8 @@
 bool emit_has_room(const struct vnic *card, uint32_t len);
 /* OK, or LINK when the link is down. There is room. */
 enum tx_status emit_frame(struct vnic *card, unsigned pair, const uint8_t *frame, uint32_t len);
+/* One that a fault kept; false: there is no room yet. */
+bool emit_late(struct vnic *card, unsigned pair, const uint8_t *frame, uint32_t len);
 /* The counters of a frame that was emitted. */
 void emit_count(struct vnic *card, const uint8_t *frame, uint32_t len);
 

@@ -320,8 +320,14 @@ uint32_t pair_read(const struct vnic *card, unsigned pair, const struct reg_ref 
     }
 }
 
+/* Nobody looks at descriptors that the cache does not hold, so they stay. */
 void pair_reset_all(struct vnic *card)
 {
-    memset(card->state.pair, 0, sizeof card->state.pair);
+    for (uint32_t i = 0; i < card->config.queue_pairs; i++) {
+        struct queue_pair *p = &card->state.pair[i];
+        memset(&p->rx, 0, offsetof(struct rx_ring, desc));
+        memset(&p->tx, 0, offsetof(struct tx_ring, desc));
+        p->cq = (struct completion_ring){0};
+    }
     card->scratch.tx_ready = 0;
 }

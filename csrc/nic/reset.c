@@ -73,4 +73,5 @@ const struct pci_ops card_pci_ops = {
     .on_bar_write = reset_bar_write,
     .on_interrupt_mode = reset_on_interrupt_mode,
     .on_dma_error = reset_on_dma_error,
+    .on_late_frame = api_take_late,
 };

@@ -161,7 +161,7 @@ void run_within(struct vnic *card, const struct vnic_budget *budget, struct vnic
 {
     unsigned idle_engines = 0;
     *used = (struct vnic_budget){0, 0};
-    while (used->steps < budget->steps && idle_engines < VNIC_ENGINES) {
+    while (used->steps < budget->steps && idle_engines < VNIC_ENGINES && !card->pci.is_leaving) {
         unsigned engine = card->state.run_engine;
         if (card->state.run_steps >= RUN_TURN || !run_is_runnable(card, engine)) {
             idle_engines = card->state.run_steps == 0 ? idle_engines + 1 : 0;

@@ -59,6 +59,16 @@ static bool scale_is_sound(const struct vnic *card, const struct rss *rss)
     return true;
 }
 
+/* Only an active configuration is asked for hashes: a reset prepares nothing, and the same key is not prepared twice. */
+static void scale_prepare_key(struct vnic *card)
+{
+    struct toeplitz *t = &card->scratch.toeplitz;
+    const struct rss *rss = &card->state.rss;
+    if (rss->is_active && (t->hash == NULL || memcmp(t->key, rss->key, sizeof rss->key) != 0)) {
+        toeplitz_prepare(t, rss->key);
+    }
+}
+
 /* [RSS-8] Whole or not at all, and between two frames: a commit is a register write, and no step is under
  * way. */
 void scale_commit(struct vnic *card)
@@ -70,15 +80,12 @@ void scale_commit(struct vnic *card)
         card_count_guest_error(card);
         return;
     }
-    bool is_new_key = memcmp(next.key, card->state.rss.key, sizeof next.key) != 0;
     next.is_refused = false;
     next.generation++;
     card->state.rss = next;
     chimney_fence(card);
     scale_make_rules(card);
-    if (is_new_key) {
-        toeplitz_prepare(&card->scratch.toeplitz, card->state.rss.key);
-    }
+    scale_prepare_key(card);
 }
 
 uint32_t scale_read_status(const struct vnic *card)
@@ -93,7 +100,6 @@ void scale_reset(struct vnic *card)
 {
     card->state.rss = (struct rss){0};
     scale_make_rules(card);
-    toeplitz_prepare(&card->scratch.toeplitz, card->state.rss.key);
 }
 
 void scale_archive(struct vnic *card, struct archive *a)
@@ -111,6 +117,6 @@ void scale_archive(struct vnic *card, struct archive *a)
     archive_refuse_if(a, !scale_is_sound(card, rss));
     if (archive_is_loading(a)) {
         scale_make_rules(card);
-        toeplitz_prepare(&card->scratch.toeplitz, rss->key);
+        scale_prepare_key(card);
     }
 }

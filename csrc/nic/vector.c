@@ -5,6 +5,7 @@
 
 #include "base/bits.h"
 #include "nic/tags.h"
+#include "pci/disturb.h"
 
 static uint32_t vector_ctrl_offset(unsigned vector)
 {
@@ -36,6 +37,36 @@ void vector_set_enabled(struct vnic *card, unsigned vector, bool enabled)
     regfile_set(&card->regs, offset, ctrl);
 }
 
+/* The interval's counter has as many bits as its register: a lost end comes round again. */
+static uint64_t vector_faulty_ns(struct vnic *card, unsigned vector, uint32_t interval)
+{
+    const struct fault_occurrence what = {
+        .site = VNIC_FAULT_TIMER, .index = VNIC_FAULT_TIMER_MODERATION, .first = vector, .last = vector};
+    int id = 0;
+    const struct vnic_fault *fault = pci_fault(&card->pci, &what, &id);
+    switch (fault ? fault->action : VNIC_FAULT_ACTIONS) {
+    case VNIC_FAULT_ERROR:
+        return 0;
+    case VNIC_FAULT_DROP:
+        return VEC_INTERVAL_NS_MASK;
+    case VNIC_FAULT_DELAY:
+        return interval + bits_min64(fault->argument, VEC_INTERVAL_NS_MASK - interval);
+    default:
+        return interval;
+    }
+}
+
+static void vector_begin_interval(struct vnic *card, unsigned vector, uint32_t interval)
+{
+    uint64_t length =
+        card->pci.faults.armed[VNIC_FAULT_TIMER] != 0 ? vector_faulty_ns(card, vector, interval) : interval;
+    uint64_t now_ns = card->pci.now_ns;
+    card->state.vector[vector].next_ns = now_ns > UINT64_MAX - length ? UINT64_MAX : now_ns + length;
+    if (length != 0) {
+        card->scratch.vector_ripe &= ~(1ull << vector);
+    }
+}
+
 /* [INT-6] After a vector is raised it waits for its interval; with AUTO_MASK it also waits for the driver. */
 static void vector_rest(struct vnic *card, unsigned vector)
 {
@@ -43,8 +74,7 @@ static void vector_rest(struct vnic *card, unsigned vector)
     struct vector *v = &card->state.vector[vector];
     v->raised++;
     if (interval != 0) {
-        v->next_ns = card->pci.now_ns > UINT64_MAX - interval ? UINT64_MAX : card->pci.now_ns + interval;
-        card->scratch.vector_ripe &= ~(1ull << vector);
+        vector_begin_interval(card, vector, interval);
     }
     if (card_is_set(card, vector_ctrl_offset(vector), VEC_CTRL_AUTO_MASK_MASK)) {
         vector_set_enabled(card, vector, false);

@@ -2,6 +2,7 @@
 #include "pci/config.h"
 
 #include "base/check.h"
+#include "pci/disturb.h"
 #include "pci/errors.h"
 #include "pci/interrupt.h"
 
@@ -216,6 +217,7 @@ void pci_config_write(struct pci_function *f, uint32_t offset, unsigned width, u
     interrupt_look(f, &before);
     regfile_write(&f->config, offset, width, value);
     config_settle(f, was_d0, &before);
+    pci_settle_leaving(f);
 }
 
 /* --- snapshot */

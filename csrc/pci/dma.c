@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "pci/disturb.h"
 
 #define DMA_READ_FILL 0xFF /* as a root complex answers a read that failed */
 
@@ -183,7 +184,7 @@ static enum vnic_dma_status dma_issue(struct pci_function *f, struct dma_hint *h
 
 /* --- faults */
 
-static enum vnic_dma_status dma_issue_corrupt_read(struct pci_function *f, struct dma_hint *hint,
+static enum vnic_dma_status dma_issue_spoiled_read(struct pci_function *f, struct dma_hint *hint,
                                                    const struct transfer *t, enum vnic_dma_purpose purpose,
                                                    const struct vnic_fault *fault)
 {
@@ -191,7 +192,24 @@ static enum vnic_dma_status dma_issue_corrupt_read(struct pci_function *f, struc
     const enum vnic_dma_status status = dma_move(f, hint, t, &moved);
     memset(t->into + moved, DMA_READ_FILL, t->len - moved);
     dma_emit(f, t, purpose, moved, status); /* what came over the bus; the fault was told before */
-    fault_corrupt(fault, t->into, t->len);
+    fault_spoil(fault, t->into, t->len, t->addr);
+    return status;
+}
+
+/* In pieces, each changed in a copy. */
+static enum vnic_dma_status dma_issue_stuck_write(struct pci_function *f, struct dma_hint *hint,
+                                                  const struct transfer *t, enum vnic_dma_purpose purpose,
+                                                  const struct vnic_fault *fault)
+{
+    uint8_t wrong[MEMMAP_GRANULE];
+    enum vnic_dma_status status = VNIC_DMA_OK;
+    for (uint32_t at = 0; at < t->len && status == VNIC_DMA_OK; at += sizeof(wrong)) {
+        struct transfer part = transfer_part(t, at, bits_min32(sizeof(wrong), t->len - at));
+        memcpy(wrong, part.from, part.len);
+        fault_spoil(fault, wrong, part.len, part.addr);
+        part.from = wrong;
+        status = part.addr < t->addr ? VNIC_DMA_UNSUPPORTED : dma_issue(f, hint, &part, purpose);
+    }
     return status;
 }
 
@@ -234,18 +252,70 @@ static enum vnic_dma_status dma_issue_error(const struct pci_function *f, const 
     return status;
 }
 
+/* The bus is gone. */
+static enum vnic_dma_status dma_issue_removed(const struct transfer *t)
+{
+    if (t->into != NULL) {
+        memset(t->into, DMA_READ_FILL, t->len);
+    }
+    return VNIC_DMA_UNSUPPORTED;
+}
+
+/* For the function a write is done when it is posted. */
+static enum vnic_dma_status dma_keep(struct pci_function *f, const struct transfer *t,
+                                     enum vnic_dma_purpose purpose, int id)
+{
+    const struct fault_item item = {.index = (uint8_t)purpose, .addr = t->addr, .len = t->len};
+    pci_keep(f, id, item, t->from);
+    return VNIC_DMA_OK;
+}
+
+static enum vnic_dma_status dma_issue_twice(struct pci_function *f, struct dma_hint *hint,
+                                            const struct transfer *t, enum vnic_dma_purpose purpose,
+                                            const struct vnic_fault *fault, int id)
+{
+    const enum vnic_dma_status status = dma_issue(f, hint, t, purpose);
+    if (status != VNIC_DMA_OK) {
+        return status;
+    }
+    return fault_is_keeping(fault) ? dma_keep(f, t, purpose, id) : dma_issue(f, hint, t, purpose);
+}
+
 static enum vnic_dma_status dma_issue_faulty(struct pci_function *f, struct dma_hint *hint,
                                              const struct transfer *t, enum vnic_dma_purpose purpose,
-                                             const struct vnic_fault *fault)
+                                             const struct vnic_fault *fault, int id)
 {
     switch (fault->action) {
     case VNIC_FAULT_ERROR:
         return dma_issue_error(f, t, purpose, fault);
     case VNIC_FAULT_CORRUPT:
         return t->from != NULL ? dma_issue_corrupt_write(f, hint, t, purpose, fault)
-                               : dma_issue_corrupt_read(f, hint, t, purpose, fault);
+                               : dma_issue_spoiled_read(f, hint, t, purpose, fault);
+    case VNIC_FAULT_STUCK:
+        return t->from != NULL ? dma_issue_stuck_write(f, hint, t, purpose, fault)
+                               : dma_issue_spoiled_read(f, hint, t, purpose, fault);
+    case VNIC_FAULT_DUPLICATE:
+        return dma_issue_twice(f, hint, t, purpose, fault, id);
+    case VNIC_FAULT_DELAY:
+    case VNIC_FAULT_REORDER:
+        return dma_keep(f, t, purpose, id);
+    case VNIC_FAULT_REMOVE:
+        return dma_issue_removed(t);
     default:
         return VNIC_DMA_OK; /* dropped: nobody hears of it */
+    }
+}
+
+/* Posted by a function that may meanwhile master the bus no more. */
+void dma_write_late(struct pci_function *f, uint64_t addr, const uint8_t *bytes, uint32_t len,
+                    enum vnic_dma_purpose purpose)
+{
+    struct dma_hint none = {0};
+    const struct transfer t = {.addr = addr, .from = bytes, .len = len};
+    const enum vnic_dma_status status = dma_issue(f, &none, &t, purpose);
+    if (status != VNIC_DMA_OK) {
+        pci_log_dma_error(f, status);
+        f->ops->on_dma_error(f->owner, status);
     }
 }
 
@@ -255,9 +325,19 @@ static enum vnic_dma_status dma_disturb(struct pci_function *f, struct dma_hint 
                                         const struct transfer *t, enum vnic_dma_purpose purpose)
 {
     const enum vnic_fault_site site = t->from != NULL ? VNIC_FAULT_DMA_WRITE : VNIC_FAULT_DMA_READ;
-    const uint64_t last = t->len - 1 > UINT64_MAX - t->addr ? UINT64_MAX : t->addr + (t->len - 1);
-    const struct vnic_fault *fault = pci_fault(f, site, purpose, t->addr, last);
-    return fault != NULL ? dma_issue_faulty(f, hint, t, purpose, fault) : dma_issue(f, hint, t, purpose);
+    const struct fault_occurrence what = {
+        .site = site,
+        .index = purpose,
+        .first = t->addr,
+        .last = t->len - 1 > UINT64_MAX - t->addr ? UINT64_MAX : t->addr + (t->len - 1),
+        .len = t->len,
+    };
+    int id = 0;
+    const struct vnic_fault *fault = pci_fault(f, &what, &id);
+    const enum vnic_dma_status status =
+        fault != NULL ? dma_issue_faulty(f, hint, t, purpose, fault, id) : dma_issue(f, hint, t, purpose);
+    pci_let_go_behind(f, site);
+    return status;
 }
 
 static enum vnic_dma_status dma_transfer(struct pci_function *f, struct dma_hint *hint,

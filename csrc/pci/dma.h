@@ -11,6 +11,10 @@ enum vnic_dma_status dma_read(struct pci_function *f, struct dma_hint *hint, uin
 enum vnic_dma_status dma_write(struct pci_function *f, struct dma_hint *hint, uint64_t addr,
                                const void *bytes, uint32_t len, enum vnic_dma_purpose purpose);
 
+/* A write that a fault kept: it was posted before. */
+void dma_write_late(struct pci_function *f, uint64_t addr, const uint8_t *bytes, uint32_t len,
+                    enum vnic_dma_purpose purpose);
+
 /* Points hint at the memory that holds addr (never into an own BAR); false when there is none with these
  * permissions. */
 bool dma_seek(struct pci_function *f, struct dma_hint *hint, uint64_t addr, unsigned permissions);

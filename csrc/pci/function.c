@@ -6,6 +6,7 @@
 #include "base/bits.h"
 #include "base/bytes.h"
 #include "pci/config.h"
+#include "pci/disturb.h"
 #include "pci/interrupt.h"
 #include "pci/msix.h"
 #include "pci/tags.h"
@@ -68,7 +69,7 @@ void pci_destroy(struct pci_function *f)
 size_t pci_footprint(const struct pci_function *f)
 {
     return regfile_bytes(f->config.map) + regfile_bytes(f->msix.map)
-           + f->map.capacity * sizeof(*f->map.region) + f->faults.capacity * sizeof(*f->faults.slot);
+           + f->map.capacity * sizeof(*f->map.region) + fault_footprint(&f->faults);
 }
 
 /* --- what is derived */
@@ -127,22 +128,6 @@ void pci_emit(const struct pci_function *f, struct vnic_event *event)
     f->observer(f->observer_opaque, event);
 }
 
-const struct vnic_fault *pci_fault(struct pci_function *f, enum vnic_fault_site site, unsigned index,
-                                   uint64_t first, uint64_t last)
-{
-    int id = 0;
-    if (f->faults.armed[site] == 0) {
-        return NULL;
-    }
-    const struct vnic_fault *fault = fault_match(&f->faults, site, index, first, last, &id);
-    if (fault != NULL) {
-        struct vnic_event event = {
-            .type = VNIC_EVENT_FAULT, .index = (uint8_t)index, .addr = first, .value = (uint64_t)id};
-        pci_emit(f, &event);
-    }
-    return fault;
-}
-
 /* --- accesses to BARs */
 
 static bool pci_has_bar(const struct pci_function *f, unsigned bar, uint64_t offset)
@@ -179,16 +164,19 @@ static void pci_bar_store(struct pci_function *f, unsigned bar, uint64_t offset,
 }
 
 static const struct vnic_fault *pci_bar_fault(struct pci_function *f, enum vnic_fault_site site, unsigned bar,
-                                              uint64_t offset, unsigned width)
+                                              uint64_t offset, unsigned width, int *id)
 {
-    return pci_is_width(width) ? pci_fault(f, site, bar, offset, offset + (width - 1)) : NULL;
+    const struct fault_occurrence what = {
+        .site = site, .index = bar, .first = offset, .last = offset + (width - 1)};
+    return pci_is_width(width) ? pci_fault(f, &what, id) : NULL;
 }
 
-static uint64_t pci_corrupt_value(const struct vnic_fault *fault, uint64_t value, unsigned width)
+static uint64_t pci_spoil_value(const struct vnic_fault *fault, uint64_t offset, uint64_t value,
+                                unsigned width)
 {
     uint8_t bytes[8];
     le64_store(bytes, value);
-    fault_corrupt(fault, bytes, width);
+    fault_spoil(fault, bytes, width, offset);
     return le64_load(bytes);
 }
 
@@ -205,31 +193,63 @@ static bool pci_is_refused(struct pci_function *f, unsigned bar, uint64_t offset
     return false;
 }
 
+/* [PCI-42] A read that fails touches nothing; one that is made twice, twice. */
 static uint64_t pci_bar_read_slow(struct pci_function *f, unsigned bar, uint64_t offset, unsigned width)
 {
+    int id = 0;
     if (pci_is_refused(f, bar, offset, false)) {
         return pci_ones(width);
     }
-    const struct vnic_fault *fault = pci_bar_fault(f, VNIC_FAULT_MMIO_READ, bar, offset, width);
-    if (fault != NULL && fault->action == VNIC_FAULT_ERROR) {
+    const struct vnic_fault *fault = pci_bar_fault(f, VNIC_FAULT_MMIO_READ, bar, offset, width, &id);
+    if (fault == NULL) {
+        return pci_bar_fetch(f, bar, offset, width);
+    }
+    if (fault->action == VNIC_FAULT_ERROR || fault->action == VNIC_FAULT_REMOVE) {
         return pci_ones(width);
     }
-    const uint64_t value = pci_bar_fetch(f, bar, offset, width);
-    return fault != NULL ? pci_corrupt_value(fault, value, width) : value;
+    if (fault->action == VNIC_FAULT_DUPLICATE) {
+        (void)pci_bar_fetch(f, bar, offset, width);
+    }
+    return pci_spoil_value(fault, offset, pci_bar_fetch(f, bar, offset, width), width);
+}
+
+void pci_bar_write_late(struct pci_function *f, unsigned bar, uint64_t offset, unsigned width, uint64_t value)
+{
+    if (!pci_is_refused(f, bar, offset, true)) {
+        pci_bar_store(f, bar, offset, width, value);
+    }
+}
+
+static void pci_bar_write_faulty(struct pci_function *f, unsigned bar, uint64_t offset, unsigned width,
+                                 uint64_t value, const struct vnic_fault *fault, int id)
+{
+    const struct fault_item item = {
+        .index = (uint8_t)bar, .width = (uint8_t)width, .addr = offset, .value = value};
+    const bool is_twice = fault->action == VNIC_FAULT_DUPLICATE;
+    if (fault_is_keeping(fault)) {
+        pci_keep(f, id, item, NULL);
+    } else if (is_twice) {
+        pci_bar_store(f, bar, offset, width, value);
+    }
+    if (is_twice || fault->action == VNIC_FAULT_CORRUPT || fault->action == VNIC_FAULT_STUCK) {
+        pci_bar_store(f, bar, offset, width, pci_spoil_value(fault, offset, value, width));
+    }
 }
 
 static void pci_bar_write_slow(struct pci_function *f, unsigned bar, uint64_t offset, unsigned width,
                                uint64_t value)
 {
+    int id = 0;
     if (pci_is_refused(f, bar, offset, true)) {
         return;
     }
-    const struct vnic_fault *fault = pci_bar_fault(f, VNIC_FAULT_MMIO_WRITE, bar, offset, width);
+    const struct vnic_fault *fault = pci_bar_fault(f, VNIC_FAULT_MMIO_WRITE, bar, offset, width, &id);
     if (fault == NULL) {
         pci_bar_store(f, bar, offset, width, value);
-    } else if (fault->action == VNIC_FAULT_CORRUPT) {
-        pci_bar_store(f, bar, offset, width, pci_corrupt_value(fault, value, width));
+    } else {
+        pci_bar_write_faulty(f, bar, offset, width, value, fault, id);
     }
+    pci_let_go_behind(f, VNIC_FAULT_MMIO_WRITE);
 }
 
 static void pci_bar_emit(const struct pci_function *f, enum vnic_event_type type, unsigned bar,
@@ -246,10 +266,14 @@ static void pci_bar_emit(const struct pci_function *f, enum vnic_event_type type
 /* The event of a read follows what the read caused; that of a write comes first. */
 uint64_t pci_bar_read(struct pci_function *f, unsigned bar, uint64_t offset, unsigned width)
 {
+    uint64_t value;
     if (f->is_plain && pci_has_bar(f, bar, offset)) {
-        return pci_bar_fetch(f, bar, offset, width);
+        value = pci_bar_fetch(f, bar, offset, width);
+        pci_settle_leaving(f);
+        return value;
     }
-    const uint64_t value = pci_bar_read_slow(f, bar, offset, width);
+    value = pci_bar_read_slow(f, bar, offset, width);
+    pci_settle_leaving(f);
     pci_bar_emit(f, VNIC_EVENT_MMIO_READ, bar, offset, width, value);
     return value;
 }
@@ -258,10 +282,11 @@ void pci_bar_write(struct pci_function *f, unsigned bar, uint64_t offset, unsign
 {
     if (f->is_plain && pci_has_bar(f, bar, offset)) {
         pci_bar_store(f, bar, offset, width, value);
-        return;
+    } else {
+        pci_bar_emit(f, VNIC_EVENT_MMIO_WRITE, bar, offset, width, value);
+        pci_bar_write_slow(f, bar, offset, width, value);
     }
-    pci_bar_emit(f, VNIC_EVENT_MMIO_WRITE, bar, offset, width, value);
-    pci_bar_write_slow(f, bar, offset, width, value);
+    pci_settle_leaving(f);
 }
 
 /* --- snapshot */

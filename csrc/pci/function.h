@@ -27,6 +27,7 @@ struct pci_identity {
     uint8_t msix_bar;
     uint32_t msix_table_offset, msix_pba_offset; /* the Pending Bit Array MSIX_PBA bytes behind the table */
     uint32_t map_regions, faults;
+    uint32_t lacks_fault_sites; /* bits: nothing happens there in this kind of function */
     bool has_channel_errors; /* CHANERR_INT and CHANERRMSK_INT are registers */
 };
 
@@ -41,6 +42,9 @@ struct pci_ops {
     /* Interrupt Disable, MSI or MSI-X enable, a mask or the power state changed: what waited may go. */
     void (*on_interrupt_mode)(void *owner);
     void (*on_dma_error)(void *owner, enum vnic_dma_status status);
+    /* A frame that a fault kept goes on, FRAME_IN or FRAME_OUT; false: there is no room. NULL: lacks the sites. */
+    bool (*on_late_frame)(void *owner, enum vnic_fault_site site, unsigned pair, const uint8_t *frame,
+                          uint32_t len);
 };
 
 /* Where a BAR decodes: DMA must not go there. */
@@ -86,6 +90,7 @@ struct pci_function {
     struct reg_map config_map; /* as generated, with the registers that this function has */
     struct reg_span config_span[PCI_CONFIG_SPANS];
     bool wants_flr, has_mask_changed; /* noted by register hooks during an access */
+    bool is_leaving; /* a fault removes it at the end of this call */
 };
 
 /* The function is where it is created for life: it points into itself. ops->on_reset is not called. */
@@ -98,6 +103,9 @@ uint32_t pci_config_read(struct pci_function *f, uint32_t offset, unsigned width
 void pci_config_write(struct pci_function *f, uint32_t offset, unsigned width, uint32_t value);
 uint64_t pci_bar_read(struct pci_function *f, unsigned bar, uint64_t offset, unsigned width);
 void pci_bar_write(struct pci_function *f, unsigned bar, uint64_t offset, unsigned width, uint64_t value);
+/* One that a fault kept: its event was told. */
+void pci_bar_write_late(struct pci_function *f, unsigned bar, uint64_t offset, unsigned width,
+                        uint64_t value);
 
 /* Reset of configuration space, MSI-X and pending interrupts by level; calls ops->on_reset. */
 void pci_reset(struct pci_function *f, enum pci_reset level);
@@ -136,8 +144,4 @@ static inline bool pci_is_observed(const struct pci_function *f, enum vnic_event
 /* Fills in function and time_ns, and calls the observer if it asked for this type. From here: accesses, DMA,
  * interrupts, faults that fire. */
 void pci_emit(const struct pci_function *f, struct vnic_event *event);
-/* The fault that fires here, told to the observer, or NULL. */
-const struct vnic_fault *pci_fault(struct pci_function *f, enum vnic_fault_site site, unsigned index,
-                                   uint64_t first, uint64_t last);
-
 #endif

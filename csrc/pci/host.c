@@ -1,6 +1,9 @@
 /* host.c: what the host does to a function besides accesses: maps, observes, arms faults, moves time. */
 #include "pci/host.h"
 
+#include "base/bits.h"
+#include "pci/disturb.h"
+
 int host_map(struct pci_function *f, uint64_t iova, void *host, uint64_t len, unsigned permissions)
 {
     if (host == NULL || permissions == 0 || permissions > (VNIC_MAP_READ | VNIC_MAP_WRITE)) {
@@ -51,7 +54,7 @@ static void host_tell_fault(const struct pci_function *f, const struct vnic_faul
 {
     struct vnic_event event = {.type = VNIC_EVENT_ARM, .value = id};
     if (fault != NULL) {
-        event.len = sizeof(*fault);
+        event.len = fault->seed == 0 ? VNIC_FAULT_BYTES_1 : (uint32_t)sizeof(*fault);
         event.data = (const uint8_t *)fault;
     }
     pci_emit(f, &event);
@@ -90,7 +93,7 @@ void host_retell(struct pci_function *f)
 
 int host_arm(struct pci_function *f, const struct vnic_fault *fault)
 {
-    const int id = fault_arm(&f->faults, fault);
+    const int id = fault_arm(&f->faults, fault, f->identity.lacks_fault_sites);
     if (id >= 0) {
         host_tell_fault(f, fault, (uint32_t)id);
     }
@@ -105,6 +108,8 @@ int host_disarm(struct pci_function *f, int id)
         host_tell_fault(f, NULL, (uint32_t)id);
     }
     pci_refresh(f);
+    pci_let_go(f, UINT32_MAX);
+    pci_settle_leaving(f);
     return result;
 }
 
@@ -121,5 +126,21 @@ int host_set_time(struct pci_function *f, uint64_t now_ns)
     f->now_ns = now_ns;
     struct vnic_event event = {.type = VNIC_EVENT_TIME, .value = now_ns};
     pci_emit(f, &event);
+    if (f->faults.held.count != 0) {
+        pci_let_go(f, UINT32_MAX);
+        pci_settle_leaving(f);
+    }
     return VNIC_OK;
+}
+
+uint32_t host_kept(const struct pci_function *f)
+{
+    return f->faults.held.count + (f->faults.command_due_ns > f->now_ns);
+}
+
+uint64_t host_deadline(const struct pci_function *f)
+{
+    const struct fault_registry *faults = &f->faults;
+    const uint64_t held_ns = fault_held_deadline(&faults->held, f->now_ns);
+    return faults->command_due_ns > f->now_ns ? bits_min64(held_ns, faults->command_due_ns) : held_ns;
 }

@@ -22,4 +22,8 @@ int64_t host_fired(const struct pci_function *f, int id);
 /* Time comes in: VNIC_ETIME when it would go backwards. The owner looks at what is due. */
 int host_set_time(struct pci_function *f, uint64_t now_ns);
 
+uint32_t host_kept(const struct pci_function *f);
+/* When time alone lets something go that a fault keeps; UINT64_MAX: never. */
+uint64_t host_deadline(const struct pci_function *f);
+
 #endif

@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/bytes.h"
 #include "pci/config.h"
+#include "pci/disturb.h"
 #include "pci/msix.h"
 #include "pci/tags.h"
 
@@ -111,22 +112,63 @@ static void interrupt_corrupt(const struct vnic_fault *fault, struct vnic_interr
     }
 }
 
+static void interrupt_keep(struct pci_function *f, int id, const struct vnic_interrupt *message)
+{
+    const struct fault_item item = {.index = message->vector, .len = sizeof(*message)};
+    uint8_t bytes[sizeof(*message)];
+    memcpy(bytes, message, sizeof(bytes));
+    pci_keep(f, id, item, bytes);
+}
+
+static void interrupt_emit_faulty(struct pci_function *f, const struct vnic_interrupt *message,
+                                  const struct vnic_fault *fault, int id)
+{
+    struct vnic_interrupt sent = *message;
+    const bool is_twice = fault->action == VNIC_FAULT_DUPLICATE;
+    if (fault_is_keeping(fault)) {
+        interrupt_keep(f, id, message);
+    } else if (is_twice) {
+        interrupt_push(f, message);
+    }
+    if (fault->action == VNIC_FAULT_CORRUPT) {
+        interrupt_corrupt(fault, &sent);
+    }
+    if (is_twice || fault->action == VNIC_FAULT_CORRUPT) {
+        interrupt_push(f, &sent);
+    }
+}
+
 /* Past the point of no return: queues the message as a fault would have it. */
 static void interrupt_emit(struct pci_function *f, const struct vnic_interrupt *message)
 {
-    struct vnic_interrupt sent = *message;
-    const struct vnic_fault *fault =
-        pci_fault(f, VNIC_FAULT_INTERRUPT, message->vector, message->addr, message->addr);
-    if (fault != NULL && fault->action == VNIC_FAULT_DROP) {
-        return;
+    int id = 0;
+    const struct fault_occurrence what = {.site = VNIC_FAULT_INTERRUPT,
+                                          .index = message->vector,
+                                          .first = message->addr,
+                                          .last = message->addr,
+                                          .len = sizeof(*message)};
+    const struct vnic_fault *fault = pci_fault(f, &what, &id);
+    if (fault == NULL) {
+        interrupt_push(f, message);
+    } else {
+        interrupt_emit_faulty(f, message, fault, id);
     }
-    if (fault != NULL && fault->action == VNIC_FAULT_CORRUPT) {
-        interrupt_corrupt(fault, &sent);
+    pci_let_go_behind(f, VNIC_FAULT_INTERRUPT);
+}
+
+/* [FLT-8] An edge of the line that has become untrue meanwhile is followed by the true one. */
+bool interrupt_send_late(struct pci_function *f, const struct vnic_interrupt *message)
+{
+    const bool is_untrue = message->kind == VNIC_INTX && (message->data != 0) != f->is_line_out;
+    if (f->out_count + 1u + is_untrue > PCI_OUT_MAX) {
+        return message->kind != VNIC_INTX && interrupt_is_queued(f, message);
     }
-    interrupt_push(f, &sent);
-    if (fault != NULL && fault->action == VNIC_FAULT_DUPLICATE) {
-        interrupt_push(f, &sent);
+    interrupt_push(f, message);
+    if (is_untrue) {
+        const struct vnic_interrupt edge = {.kind = VNIC_INTX, .data = f->is_line_out};
+        interrupt_push(f, &edge);
     }
+    return true;
 }
 
 /* [PCI-34] In a full queue a message equal to one in it is the same interrupt; another waits. false: it
@@ -291,12 +333,14 @@ size_t pci_interrupts(struct pci_function *f, struct vnic_interrupt *out, size_t
         taken += interrupt_take(f, out + taken, max - taken);
         if (was_full) {
             interrupt_settle(f);
+            pci_let_go(f, 1u << VNIC_FAULT_INTERRUPT);
         }
     }
     if (taken != 0) {
         struct vnic_event event = {.type = VNIC_EVENT_TAKE, .value = taken};
         pci_emit(f, &event);
     }
+    pci_settle_leaving(f);
     return taken;
 }
 

@@ -13,6 +13,8 @@ bool interrupt_has_changed(const struct pci_function *f, const struct interrupt_
 
 /* Sends what waited and may go now: the line's edge, then pending messages by rising number. */
 void interrupt_settle(struct pci_function *f);
+/* One that a fault kept; false: the queue is full. */
+bool interrupt_send_late(struct pci_function *f, const struct vnic_interrupt *message);
 /* Forgets what was not fetched, and lets the line fall if the system may think it up. */
 void interrupt_discard(struct pci_function *f);
 

@@ -26,6 +26,7 @@ void pci_reset(struct pci_function *f, enum pci_reset level)
     f->has_mask_changed = false;
     pci_refresh(f);
     if (level == PCI_RESET_POWER) {
+        fault_forget(&f->faults);
         interrupt_discard(f);
     } else {
         interrupt_settle(f);
@@ -38,6 +39,7 @@ void pci_remove(struct pci_function *f)
 {
     f->is_removed = true;
     f->is_line_asserted = false;
+    fault_forget(&f->faults);
     pci_refresh(f);
     interrupt_discard(f);
 }

@@ -8,6 +8,8 @@
 #include "base/bits.h"
 #include "pci/tags.h"
 
+#define REG_PAGE_BYTES (1u << REG_PAGE_SHIFT)
+
 static inline void regfile_divide(const struct reg_span *span, uint32_t into, uint32_t *index, uint32_t *rest)
 {
     if (span->count == 1) {
@@ -57,6 +59,7 @@ static uint32_t regfile_read_word(struct regfile *r, uint64_t offset, uint32_t e
     }
     if (word->rc != 0) {
         *stored &= ~(word->rc & enabled);
+        regfile_touch(r, (uint32_t)offset);
     }
     return value & word->ro & enabled;
 }
@@ -74,6 +77,7 @@ static void regfile_write_word(struct regfile *r, uint64_t offset, uint32_t enab
     const uint32_t old = r->word[offset / 4];
     const uint32_t now = ((old & ~stores) | (written & stores)) & ~(written & word->w1c);
     r->word[offset / 4] = now;
+    regfile_touch(r, (uint32_t)offset);
     if (word->hooks & REG_HOOK_WRITE) {
         r->ops->on_write(r->owner, &ref, old, now, written & word->pulse, written);
     }
@@ -144,50 +148,94 @@ void regfile_write(struct regfile *r, uint64_t offset, unsigned width, uint64_t 
     regfile_write_any(r, offset, width, value);
 }
 
-static void regfile_find_plain(const struct reg_map *map, uint32_t plain[])
+static void regfile_lay_out(const struct reg_map *map, uint32_t plain[], uint32_t initial[])
 {
     for (uint32_t offset = 0; offset < map->size; offset += 4) {
         struct reg_ref ref;
         const struct reg_word *word = regfile_find(map, offset, &ref);
         const bool is_plain = word != NULL && word->rc == 0 && (word->hooks & REG_HOOK_READ) == 0;
         plain[offset / 4] = is_plain ? word->ro : 0;
+        initial[offset / 4] = word != NULL ? word->reset : 0;
     }
 }
 
 int regfile_create(struct regfile *r, const struct reg_map *map, const struct regfile_ops *ops, void *owner)
 {
     *r = (struct regfile){.map = map, .ops = ops, .owner = owner};
-    r->word = calloc(1, regfile_bytes(map));
-    if (r->word == NULL) {
+    const size_t words = map->size / 4;
+    r->word = calloc(3 * words, sizeof *r->word);
+    r->touched = calloc(regfile_touched_words(map), sizeof *r->touched);
+    if (r->word == NULL || r->touched == NULL) {
+        regfile_destroy(r);
         return VNIC_ENOMEM;
     }
-    regfile_find_plain(map, r->word + map->size / 4);
-    r->plain = r->word + map->size / 4;
-    regfile_reset(r, false);
+    r->plain = r->word + words;
+    r->initial = r->word + 2 * words;
+    regfile_lay_out(map, r->word + words, r->word + 2 * words);
+    memcpy(r->word, r->initial, map->size);
     return VNIC_OK;
 }
 
 void regfile_destroy(struct regfile *r)
 {
     free(r->word);
+    free(r->touched);
     r->word = NULL;
+    r->touched = NULL;
     r->plain = NULL;
+    r->initial = NULL;
 }
 
-static void regfile_reset_words(struct regfile *r, const struct reg_span *span, uint32_t index, bool keep)
+static void regfile_reset_words(struct regfile *r, const struct reg_span *span, uint32_t index)
 {
     uint32_t *stored = &r->word[(span->base + index * span->stride) / 4];
     for (uint32_t i = 0; i < span->words; i++) {
-        const uint32_t stays = keep ? span->word[i].sticky : 0;
-        stored[i] = (stored[i] & stays) | (span->word[i].reset & ~stays);
+        stored[i] = span->word[i].reset;
     }
+}
+
+/* The first page from *page on that was touched; false when there is none. */
+static bool regfile_next_touched(const struct regfile *r, uint32_t *page)
+{
+    const uint32_t pages = r->map->size >> REG_PAGE_SHIFT;
+    for (; *page < pages; *page = (*page / 64 + 1) * 64) {
+        const uint64_t here = r->touched[*page / 64] >> *page % 64;
+        if (here != 0) {
+            *page += bits_ctz(here);
+            return *page < pages;
+        }
+    }
+    return false;
+}
+
+/* All of the page but what is kept; whether that is nothing. */
+static bool regfile_reset_page_but(struct regfile *r, uint32_t page)
+{
+    const uint32_t first = page << REG_PAGE_SHIFT;
+    uint32_t kept = 0;
+    for (uint32_t offset = first; offset < first + REG_PAGE_BYTES; offset += 4) {
+        struct reg_ref ref;
+        const struct reg_word *word = regfile_find(r->map, offset, &ref);
+        if (word != NULL) {
+            r->word[offset / 4] = (r->word[offset / 4] & word->sticky) | (word->reset & ~word->sticky);
+            kept |= r->word[offset / 4] ^ word->reset;
+        }
+    }
+    return kept == 0;
+}
+
+static bool regfile_reset_page(struct regfile *r, uint32_t page)
+{
+    const size_t first = (size_t)page * REG_PAGE_BYTES / 4;
+    memcpy(r->word + first, r->initial + first, REG_PAGE_BYTES);
+    return true;
 }
 
 void regfile_reset(struct regfile *r, bool keep)
 {
-    for (uint32_t s = 0; s < r->map->spans; s++) {
-        for (uint32_t i = 0; i < r->map->span[s].count; i++) {
-            regfile_reset_words(r, &r->map->span[s], i, keep);
+    for (uint32_t page = 0; regfile_next_touched(r, &page); page++) {
+        if (keep ? regfile_reset_page_but(r, page) : regfile_reset_page(r, page)) {
+            r->touched[page / 64] &= ~(1ull << page % 64);
         }
     }
     r->strays = 0;
@@ -198,7 +246,7 @@ void regfile_reset_instance(struct regfile *r, uint32_t base, uint32_t index)
     for (uint32_t s = 0; s < r->map->spans; s++) {
         const struct reg_span *span = &r->map->span[s];
         if (span->base == base && index < span->count) {
-            regfile_reset_words(r, span, index, false);
+            regfile_reset_words(r, span, index);
         }
     }
 }
@@ -226,23 +274,30 @@ const char *regfile_name(const struct reg_map *map, uint64_t offset)
 
 /* --- snapshot */
 
-/* Saves every word that differs from its reset value, by rising offset; with a NULL it only counts them. */
+/* Saves the words of a page that differ from their reset values; with a NULL it only counts them. */
+static uint32_t regfile_save_page(const struct regfile *r, uint32_t page, struct archive *a)
+{
+    const uint32_t first = page << REG_PAGE_SHIFT;
+    uint32_t count = 0;
+    for (uint32_t offset = first; offset < first + REG_PAGE_BYTES; offset += 4) {
+        if (r->word[offset / 4] == r->initial[offset / 4]) {
+            continue;
+        }
+        count++;
+        if (a != NULL) {
+            uint64_t entry = (uint64_t)offset << 32 | r->word[offset / 4];
+            ARCHIVE(a, TAG_REG_WORD, entry, UINT64_MAX);
+        }
+    }
+    return count;
+}
+
+/* By rising offset. */
 static uint32_t regfile_save_words(const struct regfile *r, struct archive *a)
 {
     uint32_t count = 0;
-    for (uint32_t s = 0; s < r->map->spans; s++) {
-        const struct reg_span *span = &r->map->span[s];
-        for (uint32_t n = 0; n < span->count * span->words; n++) {
-            const uint32_t offset = span->base + n / span->words * span->stride + n % span->words * 4;
-            if (r->word[offset / 4] == span->word[n % span->words].reset) {
-                continue;
-            }
-            count++;
-            if (a != NULL) {
-                uint64_t entry = (uint64_t)offset << 32 | r->word[offset / 4];
-                ARCHIVE(a, TAG_REG_WORD, entry, UINT64_MAX);
-            }
-        }
+    for (uint32_t page = 0; regfile_next_touched(r, &page); page++) {
+        count += regfile_save_page(r, page, a);
     }
     return count;
 }
@@ -264,7 +319,7 @@ static void regfile_load_word(struct regfile *r, struct archive *a, uint64_t *ne
         return;
     }
     archive_refuse_if(a, !r->has_identity && ((value ^ word->reset) & regfile_fixed_bits(r, offset)) != 0);
-    r->word[offset / 4] = value;
+    regfile_set(r, offset, value);
     *next = (uint64_t)offset + 4;
 }
 

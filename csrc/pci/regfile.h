@@ -33,16 +33,24 @@ struct regfile {
     uint32_t *word; /* map->size / 4 words, by offset */
     const uint32_t
         *plain; /* likewise: the bits that read back, where a read asks no hook and clears nothing; or 0 */
+    const uint32_t *initial; /* likewise: reset values, 0 where there is no register */
+    uint64_t *touched; /* a bit a page: where the bit is clear, every word is at its reset value */
     const struct regfile_ops *ops;
     void *owner;
     uint64_t strays; /* accesses to words that are no register */
     bool has_identity; /* the owner sets bits that no access changes, and checks them when they are loaded */
 };
 
+/* Words of 64 bits that hold a bit for each page of a map. */
+static inline size_t regfile_touched_words(const struct reg_map *map)
+{
+    return ((size_t)map->size >> REG_PAGE_SHIFT) / 64 + 1;
+}
+
 /* Bytes that a file of this map allocates. */
 static inline size_t regfile_bytes(const struct reg_map *map)
 {
-    return 2 * (size_t)map->size;
+    return 3 * (size_t)map->size + regfile_touched_words(map) * sizeof(uint64_t);
 }
 
 int regfile_create(struct regfile *r, const struct reg_map *map, const struct regfile_ops *ops, void *owner);
@@ -67,9 +75,16 @@ static inline uint64_t regfile_get64(const struct regfile *r, uint32_t offset)
     return r->word[offset / 4] | (uint64_t)r->word[offset / 4 + 1] << 32;
 }
 
+static inline void regfile_touch(struct regfile *r, uint32_t offset)
+{
+    const uint32_t page = offset >> REG_PAGE_SHIFT;
+    r->touched[page / 64] |= 1ull << page % 64;
+}
+
 static inline void regfile_set(struct regfile *r, uint32_t offset, uint32_t value)
 {
     r->word[offset / 4] = value;
+    regfile_touch(r, offset);
 }
 
 /* An aligned word whose read has no effect and asks nobody; false: regfile_read() says. */

@@ -166,6 +166,18 @@ struct tcp_connection *tcp_expired(tcp_engine *engine, uint64_t now_ns)
     return timer_next_expired(engine);
 }
 
+void tcp_postpone(tcp_engine *engine, struct tcp_connection *c, uint64_t now_ns, uint64_t delay_ns)
+{
+    engine_at(engine, now_ns);
+    timer_postpone(engine, c, delay_ns);
+}
+
+void tcp_skip_timeout(tcp_engine *engine, struct tcp_connection *c, uint64_t now_ns)
+{
+    engine_at(engine, now_ns);
+    (void)timer_take_expired(engine, c);
+}
+
 uint64_t tcp_connection_deadline(const tcp_engine *engine, const struct tcp_connection *c)
 {
     return timer_deadline(engine, c);

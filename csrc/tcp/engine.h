@@ -254,6 +254,12 @@ uint64_t tcp_deadline(tcp_engine *engine);
 struct tcp_connection *tcp_expired(tcp_engine *engine, uint64_t now_ns);
 void tcp_timeout(tcp_engine *engine, struct tcp_connection *c, uint64_t now_ns, struct tcp_result *result);
 
+/* In place of tcp_timeout(): the timers that have expired do so that much later, rounded up to a unit more. */
+void tcp_postpone(tcp_engine *engine, struct tcp_connection *c, uint64_t now_ns, uint64_t delay_ns);
+
+/* Likewise: they are stopped, and nothing follows. What next starts them, starts them. */
+void tcp_skip_timeout(tcp_engine *engine, struct tcp_connection *c, uint64_t now_ns);
+
 /* When this connection's first timer expires, in ns; UINT64_MAX: none runs. */
 uint64_t tcp_connection_deadline(const tcp_engine *engine, const struct tcp_connection *c);
 

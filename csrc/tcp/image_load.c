@@ -207,10 +207,19 @@ bool image_build(struct tcp_engine *e, const struct image *image, struct archive
     return true;
 }
 
+/* A timer that is not armed has no time: saved again, the image is the same. */
+static bool are_times_of_timers(const struct tcp_connection *c)
+{
+    return (timer_is_set(c, TCP_TIMER_XMIT) || c->t_xmit_us == 0)
+           && (timer_is_set(c, TCP_TIMER_DELACK) || c->t_delack_us == 0)
+           && (timer_is_set(c, TCP_TIMER_KEEP) || c->t_keep_ms == 0);
+}
+
 void image_read(struct tcp_engine *e, struct archive *a, struct image *image)
 {
     memset(image, 0, sizeof *image);
     image_walk_connection(a, image);
+    archive_refuse_if(a, !are_times_of_timers(&image->c));
     image_turn(image, e);
     archive_refuse_if(a, !is_basis_sound(&image->c) || !is_sender_sound(&image->c));
     archive_refuse_if(a, !is_receiver_sound(&image->c) || !is_handshake_sound(&image->c));

@@ -166,7 +166,8 @@ static void give_timers(const struct tcp_engine *e, const struct tcp_connection 
         give_keepalive(c, &out->KeepAlive);
     }
     if (out->Retransmit.Count != 0) {
-        out->TotalRT = ticks_up(engine_ms(e) - c->retrans_ms, TICKS_MS, rate);
+        const uint32_t spent_ms = bits_min32(engine_ms(e) - c->retrans_ms, TICKS_TIMER_MAX);
+        out->TotalRT = ticks_up(spent_ms, TICKS_MS, rate); /* no more than the other side takes */
     }
 }
 

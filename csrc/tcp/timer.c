@@ -118,6 +118,30 @@ uint32_t timer_take_expired(struct tcp_engine *e, struct tcp_connection *c)
     return expired;
 }
 
+/* At least one unit: it must not be due again at once. */
+static uint32_t units_of(uint64_t delay_ns, uint32_t unit_ns)
+{
+    return (uint32_t)bits_min64(delay_ns / unit_ns + 1, INT32_MAX / 2);
+}
+
+void timer_postpone(struct tcp_engine *e, struct tcp_connection *c, uint64_t delay_ns)
+{
+    uint64_t times[3];
+
+    timer_times(e, c, times);
+    if (times[0] <= e->now_ns) {
+        c->t_xmit_us = (uint32_t)(e->now_ns / US_NS) + units_of(delay_ns, US_NS);
+    }
+    if (times[1] <= e->now_ns) {
+        c->t_delack_us = (uint32_t)(e->now_ns / US_NS) + units_of(delay_ns, US_NS);
+    }
+    if (times[2] <= e->now_ns) {
+        c->t_keep_ms = (uint32_t)(e->now_ns / MS_NS) + units_of(delay_ns, MS_NS);
+    }
+    wheel_advance(&e->wheel, e->now_ns);
+    wheel_file(&e->wheel, index_of(e, c), timer_deadline(e, c));
+}
+
 void timer_resume(struct tcp_engine *e, struct tcp_connection *c)
 {
     wheel_advance(&e->wheel, e->now_ns);

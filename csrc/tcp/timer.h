@@ -26,6 +26,9 @@ struct tcp_connection *timer_next_expired(struct tcp_engine *e);
 /* enum tcp_timer bits whose time has come; they are stopped, and the others are in the wheel. */
 uint32_t timer_take_expired(struct tcp_engine *e, struct tcp_connection *c);
 
+/* Those whose time has come expire that much later instead; the connection is out of the wheel, and back in it then. */
+void timer_postpone(struct tcp_engine *e, struct tcp_connection *c, uint64_t delay_ns);
+
 /* The first of the connection's timers, ns; UINT64_MAX: none. */
 uint64_t timer_deadline(const struct tcp_engine *e, const struct tcp_connection *c);
 

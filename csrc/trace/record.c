@@ -179,13 +179,16 @@ static void record_frame(vnic_trace *trace, const struct vnic_event *event, uint
     const bool is_out = event->type == VNIC_EVENT_FRAME_OUT;
     const bool is_hashed = !is_out && event->addr >> VNIC_FRAME_HASHED_SHIFT != 0;
     const uint32_t options = 20u + (is_out ? 0u : 8u) + (is_hashed ? 12u : 0u);
-    uint8_t *at = record_packet(trace, port, event->time_ns, event->len, event->len, options);
+    const uint32_t len = event->data != NULL ? event->len : 0;
+    uint8_t *at = record_packet(trace, port, event->time_ns, len, event->len, options);
 
     if (at == NULL) {
         return;
     }
-    memcpy(at, event->data, event->len);
-    at += block_padded(event->len);
+    if (len != 0) {
+        memcpy(at, event->data, len);
+    }
+    at += block_padded(len);
     at = record_option(at, BLOCK_OPTION_FLAGS, 4, is_out ? BLOCK_OUTBOUND : BLOCK_INBOUND);
     if (is_hashed) {
         at = record_hash(at, (uint32_t)event->addr);

@@ -36,6 +36,17 @@ uint64_t target_hash(const struct target *t)
     return t->card != NULL ? vnic_state_hash(t->card) : vnic_copy_state_hash(t->engine);
 }
 
+/* What an ARM does not say of a fault is 0; false: it disarms. */
+static bool target_reads_fault(struct vnic_fault *fault, const struct vnic_event *e, const uint8_t *data)
+{
+    *fault = (struct vnic_fault){0};
+    if (data == NULL || e->len < VNIC_FAULT_BYTES_1 || e->len > sizeof *fault) {
+        return false;
+    }
+    memcpy(fault, data, e->len);
+    return true;
+}
+
 /* --- a card */
 
 static void target_card_take(vnic *card, uint64_t count)
@@ -55,11 +66,10 @@ static void target_card_arm(vnic *card, const struct vnic_event *e, const uint8_
 {
     struct vnic_fault fault;
 
-    if (data == NULL || e->len != sizeof fault) {
+    if (!target_reads_fault(&fault, e, data)) {
         (void)vnic_fault_disarm(card, (int)e->value);
         return;
     }
-    memcpy(&fault, data, sizeof fault);
     (void)vnic_fault_arm(card, &fault);
 }
 
@@ -146,11 +156,10 @@ static void target_engine_arm(vnic_copy *engine, const struct vnic_event *e, con
 {
     struct vnic_fault fault;
 
-    if (data == NULL || e->len != sizeof fault) {
+    if (!target_reads_fault(&fault, e, data)) {
         (void)vnic_copy_fault_disarm(engine, (int)e->value);
         return;
     }
-    memcpy(&fault, data, sizeof fault);
     (void)vnic_copy_fault_arm(engine, &fault);
 }
 

@@ -6,23 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.miniport.chimney_bench import (
-    FAILURE,
-    OK,
-    PARTIAL,
-    TYPE,
-    UPLOAD,
-    Block,
-    ChimneyBench,
-    Connection,
-    block_of,
-    bytes_of,
-    context_of,
-    neighbour,
-    tcp,
-    tree,
-)
-from tests.nic.chimney.driver import ISS, Driver
+from tests.miniport.chimney_bench import ChimneyBench
+from tests.nic.chimney.driver import Driver
 from vnic.errors import AllocationError
 from vnic.gen.descriptors import ChmCommand, ChmTcp
 from vnic.gen.enums import ChmEvent, ChmObject, ChmOp, ChmStatus
@@ -31,6 +16,22 @@ from vnic.ndis import chimney as nd
 from vnic.ndis.oid import OID
 from vnic.ndis.oid_request import set_
 from vnic.ndis.status import NDIS_STATUS
+from vnic.testbench.chimney.blocks import (
+    FAILURE,
+    OK,
+    PARTIAL,
+    TYPE,
+    UPLOAD,
+    Block,
+    block_of,
+    bytes_of,
+    context_of,
+    neighbour,
+    tcp,
+    tree,
+)
+from vnic.testbench.chimney.connection import Connection
+from vnic.testbench.tcp_peer import ISS
 from vnic.wire import packet
 
 PUSH = packet.ACK | packet.PSH

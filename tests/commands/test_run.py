@@ -174,3 +174,32 @@ def test_the_table_has_bars_and_a_verdict(python_environment: dict[str, str]) ->
     assert "Queues" in done.stdout and "####" in done.stdout
     assert "1,316 of 1,316 frames indicated byte for byte" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.requirement("FLT-13", "FLT-15")
+def test_a_fault_goes_wrong_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    rule = "frame in drop after=3 times=2"
+    assert main(["run", "--json", "--fault", rule, "--fault", "write-back drop after=9999"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["faults"] == [
+        {"rule": rule, "fired": 2},
+        {"rule": "write-back drop after=9999", "fired": 0},
+    ]
+    assert sum(told["problems"].values()) == 2
+
+
+@pytest.mark.requirement("FLT-13")
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--fault", "interupt drop"], "did you mean interrupt"),
+        (["--chimney", "--fault", "frame in drop"], "captures"),
+    ],
+)
+def test_a_fault_that_is_none(arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        status = main(["run", *arguments])
+    except SystemExit as stopped:
+        status = int(str(stopped.code))
+    assert status == 2
+    assert why in capsys.readouterr().err

@@ -92,7 +92,7 @@ def test_received_data_goes_through_the_copy_engine(capsys: pytest.CaptureFixtur
     assert main([*bulk, "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["broken"] == [] and figures["initiates"] == 0
-    # How much meets a posted buffer is the kernel's pace: from a tenth under sanitizers and load to nearly all.
+    # How much meets a posted buffer is the kernel's pace: less under sanitizers, nearly all without.
     assert figures["moved_by_netdma"] > figures["moved"] // 10
     assert figures["netdma_copies"] > figures["netdma_batches"] >= figures["engine_interrupts"] > 0
 
@@ -172,7 +172,7 @@ def test_netdma_with_the_kernel_as_the_peer(wall: Wall) -> None:
     assert status == 0, err
     figures = json.loads(out)
     assert figures["broken"] == [] and figures["initiates"] == 0
-    # How much meets a posted buffer is the kernel's pace: from a tenth under sanitizers and load to nearly all.
+    # How much meets a posted buffer is the kernel's pace: less under sanitizers, nearly all without.
     assert figures["moved_by_netdma"] > figures["moved"] // 10
 
 

@@ -49,7 +49,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> tuple[FFI, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     flags = [*STRICT, "-O2", "-fPIC", "-shared", f"-I{CSRC}", f"-I{CSRC / 'include'}"]
     flags += SANITIZE if is_asked("VNIC_SANITIZE") else []
-    flags += ["--coverage"] if is_asked("VNIC_COVERAGE") else []
+    flags += ["--coverage", "-fno-early-inlining", "-O1"] if is_asked("VNIC_COVERAGE") else []
     target = folder / "move.so"
     sources = sorted(map(str, (CSRC / "copy").glob("move*.c")))
     subprocess.run(["gcc", *flags, *sources, "-o", str(target)], check=True, timeout=120, cwd=folder)

@@ -1,6 +1,7 @@
 /* author.c: programs at random: operations alone and in scenes; and random changes of a program. */
 #include "author.h"
 
+#include "gen/descriptors.h"
 #include "gen/pci_config.h"
 #include "gen/vnic_bar0.h"
 
@@ -10,6 +11,12 @@ static void scene_write(struct oplang_program *p, uint32_t offset, uint64_t valu
 {
     (void)oplang_append(
         p, (struct vnic_op){.code = VNIC_OP_WRITE, .width = 4, .addr = offset, .value = value}, NULL, 0);
+}
+
+static void scene_write64(struct oplang_program *p, uint32_t offset, uint64_t value)
+{
+    (void)oplang_append(
+        p, (struct vnic_op){.code = VNIC_OP_WRITE, .width = 8, .addr = offset, .value = value}, NULL, 0);
 }
 
 static void scene_work(struct author *a, struct oplang_program *p)
@@ -102,9 +109,52 @@ static void scene_interrupt(struct author *a, struct oplang_program *p)
     scene_configure(p, CFG_COMMAND, 6u | author_below(a, 2) << 10);
 }
 
+/* A bring-up DMA of any length, from and to anywhere, an own BAR now and then. */
+static void scene_test(struct author *a, struct oplang_program *p)
+{
+    const uint64_t target = author_one_in(a, 4) ? WORLD_BAR0 + 4ull * author_below(a, 4) : author_addr(a);
+    const uint64_t len = author_one_in(a, 2) ? author_below(a, 0x10001) : author_value(a);
+    scene_write64(p, REG_TEST_DMA_DST, target);
+    scene_write64(p, REG_TEST_DMA_SRC, author_addr(a));
+    scene_write(p, REG_TEST_DMA_LEN, len);
+    scene_write(p, REG_TEST_DMA_CMD, TEST_DMA_CMD_GO_MASK | author_below(a, 4) << TEST_DMA_CMD_OP_SHIFT);
+    scene_work(a, p);
+}
+
+/* The bring-up's TCP headers and payload as one large send, but for its sizes. */
+static void scene_large_send(struct author *a, struct oplang_program *p)
+{
+    static const uint16_t sizes[] = {0, 1, 63, 64, 500, 1460, 9000, 0xFFFF};
+    const uint64_t ring = WORLD_RAM + author_below(a, 2) * 0x10000ull + 0x1000u, frame = WORLD_RAM + 0x20000u;
+    const uint32_t header = author_one_in(a, 8) ? author_below(a, 256) : 54, at = author_below(a, 61);
+    uint64_t desc[3][TX_DATA_WORDS] = {{0}};
+    tx_context_set_type(desc[0], DESC_TYPE_CONTEXT);
+    tx_context_set_l3_offset(desc[0], 14);
+    tx_context_set_l4_offset(desc[0], 34);
+    tx_context_set_lso(desc[0], 1);
+    tx_context_set_mss(desc[0], sizes[author_below(a, sizeof sizes / sizeof sizes[0])]);
+    tx_context_set_hdr_len(desc[0], header);
+    for (unsigned i = 1; i < 3; i++) {
+        tx_data_set_type(desc[i], DESC_TYPE_DATA);
+        tx_data_set_addr(desc[i], i == 1 ? frame : frame + 0x4000u);
+        tx_data_set_len(desc[i], i == 1 ? 54 : 1 + author_below(a, author_one_in(a, 4) ? 60000 : 3000));
+    }
+    tx_data_set_eop(desc[2], 1);
+    (void)oplang_append(p, (struct vnic_op){.code = OPLANG_POKE, .addr = ring + 16ull * at}, desc,
+                        sizeof desc);
+    scene_write(p, REG_QP_TX_TAIL + (ring > WORLD_RAM + 0x10000u ? REG_QP_STRIDE : 0), at + 3);
+    scene_work(a, p);
+}
+
 static void author_scene(struct author *a, struct oplang_program *p)
 {
-    switch (author_below(a, 4)) {
+    switch (author_below(a, 6)) {
+    case 4:
+        scene_test(a, p);
+        break;
+    case 5:
+        scene_large_send(a, p);
+        break;
     case 3:
         scene_interrupt(a, p);
         break;

@@ -13,6 +13,7 @@ uint64_t author_number(struct author *a);
 uint32_t author_below(struct author *a, uint32_t limit);
 bool author_one_in(struct author *a, uint32_t n);
 /* Numbers and bus addresses, at edges more often than not; widths of accesses. */
+uint64_t author_edge(struct author *a);
 uint64_t author_value(struct author *a);
 uint64_t author_addr(struct author *a);
 uint8_t author_width(struct author *a);

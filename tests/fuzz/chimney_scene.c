@@ -7,6 +7,7 @@
 #include "gen/descriptors.h"
 #include "gen/pci_config.h"
 #include "gen/vnic_bar0.h"
+#include "see.h"
 #include "wire/checksum.h"
 
 enum {
@@ -34,8 +35,11 @@ enum {
 
 static uint8_t byte_take(struct scene_bytes *b)
 {
-    b->left -= b->left != 0;
-    return b->left != 0 ? *b->next++ : 0;
+    if (b->left == 0) {
+        return 0;
+    }
+    b->left--;
+    return *b->next++;
 }
 
 static uint32_t word_take(struct scene_bytes *b)
@@ -133,6 +137,7 @@ static void completions_take(struct scene *s)
         if (chm_completion_gen(w) != (s->cq_seen / CQ_COUNT + 1) % 2) {
             break;
         }
+        see_bytes(w, CHM_COMPLETION_BYTES);
         if (chm_completion_type(w) == COMPLETION_TYPE_CHM_ADMIN && chm_admin_completion_op(w) == CHM_OP_CREATE
             && chm_admin_completion_status(w) == CHM_STATUS_OK) {
             s->handle[chm_admin_completion_cookie(w) % SCENE_HANDLES] =
@@ -385,7 +390,11 @@ static const char *act_poll(struct scene *s, struct scene_bytes *b)
     struct vnic_frame frames[32];
 
     completions_take(s);
-    vnic_frames_release(s->card, vnic_frames(s->card, frames, 32));
+    const size_t count = vnic_frames(s->card, frames, 32);
+    for (size_t i = 0; i < count; i++) {
+        see_bytes(frames[i].data, frames[i].len);
+    }
+    vnic_frames_release(s->card, count);
     s->pool_tail = (s->pool_tail + byte_take(b) % 4) % SCENE_RING;
     reg_write(s, REG_CHQ_POOL_TAIL, s->pool_tail);
     return NULL;
@@ -415,7 +424,7 @@ static const char *act_restore(struct scene *s, struct scene_bytes *b)
         return "a snapshot of such a size";
     }
     for (unsigned n = forgeries; n > 0; n--) {
-        const size_t at = (word_take(b) | (size_t)byte_take(b) << 16) % size;
+        const size_t low = word_take(b), at = (low | (size_t)byte_take(b) << 16) % size;
         image[at] ^= byte_take(b);
     }
     if (vnic_load(s->card, image, size) != VNIC_OK) {

@@ -1,19 +1,24 @@
-"""How many examples, what they reached at the end of the run, and the C fuzzer, built."""
+"""How many examples, what they reached at the end of the run, and the C fuzzers, built."""
 
 from __future__ import annotations
 
+import functools
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.c_objects import build_program, is_asked
+from tests.c_objects import INCLUDE, WARNINGS, flavour, is_asked, objects_of
+from tests.fuzz.workshop import HERE, LANGUAGE, ROOT, Target, targets
 from vnic.fuzz.coverage import Coverage
 
-ROOT = Path(__file__).resolve().parents[2]
-HERE = Path(__file__).resolve().parent
 REPORT = ROOT / "build" / "fuzz-coverage.json"
-POSIX = ("-std=c11", "-D_POSIX_C_SOURCE=200809L")
-FUZZER = ("fuzz_card.c", "judge.c", "author.c", "author_op.c", "world.c", "tamper.c", "bring_up.c")
+COMPILERS = 2
+SECONDS = 240
+#: Of the targets' own files: they are compiled in every run.
+QUICK = ["-O0"]
 
 _COVERAGE = Coverage()
 
@@ -33,15 +38,43 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         _COVERAGE.write(REPORT)
 
 
-def build_fuzzer(folder: Path) -> Path:
-    """Compile the card and its C fuzzer into a program."""
-    files = [HERE / name for name in FUZZER]
-    return build_program(folder / "fuzz_card", files, *POSIX, f"-I{HERE}")
+def _compile(folder: Path, names: set[str]) -> None:
+    """Every file once, shared out between compilers that run at once."""
+    sources = sorted(str(HERE / f"{name}.c") for name in names)
+    command = ["gcc", *LANGUAGE, *WARNINGS, *flavour(), *QUICK, *INCLUDE, f"-I{HERE}", "-c"]
+    running = [
+        subprocess.Popen([*command, *sources[n::COMPILERS]], cwd=folder)
+        for n in range(COMPILERS)
+        if sources[n::COMPILERS]
+    ]
+    assert [process.wait(timeout=SECONDS) for process in running] == [0] * len(running)
+
+
+def _program(folder: Path, target: Target) -> Path:
+    """A target as a program that runs files, or random inputs for some seconds."""
+    names = (*target.sources, *target.alone)
+    missing = {name for name in names if not (folder / f"{name}.o").exists()}
+    if missing:
+        _compile(folder, missing)
+    program = folder / f"fuzz_{target.name}"
+    objects = [str(folder / f"{name}.o") for name in names]
+    command = ["gcc", *flavour(), *objects, *objects_of(target.rooms, flavour()), "-o", str(program)]
+    subprocess.run(command, check=True, timeout=SECONDS)
+    return program
 
 
 @pytest.fixture(scope="session")
-def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The C fuzzer as a program of its own; for coverage it is built where the report looks."""
-    folder = ROOT / "build/tests-fuzz" if is_asked("VNIC_COVERAGE") else tmp_path_factory.mktemp("fuzz")
-    folder.mkdir(parents=True, exist_ok=True)
-    return build_fuzzer(folder)
+def fuzz_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Target by name, as a program; for coverage they are built where the report looks."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    if is_asked("VNIC_COVERAGE"):
+        folder = ROOT / "build" / "tests-fuzz"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    return functools.cache(lambda name: _program(folder, targets()[name]))
+
+
+@pytest.fixture(scope="session")
+def fuzzer(fuzz_program: Callable[[str], Path]) -> Path:
+    """The judge of programs, which also prints them."""
+    return fuzz_program("twins")

@@ -6,6 +6,7 @@
 
 #include "gen/copy_bar0.h"
 #include "gen/pci_config.h"
+#include "see.h"
 
 enum { GUARD = 0xA5, INTRCTRL = COPY_GENERAL + 3, INTRCTRL_ON = 9, CHANCTRL_RUN = 0x1D };
 
@@ -286,6 +287,7 @@ static bool interrupts_differ(struct scene *s)
     for (unsigned i = 0; i < SIDES; i++) {
         memset(taken[i], 0, sizeof taken[i]);
         count[i] = vnic_copy_interrupts(s->side[i].engine, taken[i], 32);
+        see_bytes(taken[i], count[i] * sizeof taken[i][0]);
     }
     return count[PLAIN] != count[WATCHED] || memcmp(taken[PLAIN], taken[WATCHED], sizeof taken[PLAIN]) != 0;
 }
@@ -320,6 +322,7 @@ const char *scene_compare(struct scene *s)
 {
     const struct side *plain = &s->side[PLAIN], *watched = &s->side[WATCHED];
 
+    see_bytes(watched->memory, SCENE_BYTES);
     if (memcmp(plain->memory, watched->memory, SCENE_BYTES) != 0) {
         return "the twins' memory differs";
     }

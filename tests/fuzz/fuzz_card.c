@@ -1,222 +1,222 @@
-/* fuzz_card.c: hostile programs on the card: a libFuzzer target, and a random driver of its own. */
-#include <inttypes.h>
+/* fuzz_card.c: libFuzzer target: hostile programs on a card of the default shape, whose DMA the program answers. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include "author.h"
-#include "judge.h"
+#include "answers.h"
+#include "input.h"
+#include "see.h"
+#include "world.h"
 
-#define SHOWN_BYTES 48u
-#define INPUT_MAX (1u << 18)
-#define SCRATCH_BYTES (OPLANG_BYTES_MAX + 64u)
-
-/* Code, index, width, addr, value, bytes of data, and the first `most` of those. */
-static void op_print(const struct oplang_program *p, const struct oplang_op *o, uint32_t most)
-{
-    printf("%u %u %u %" PRIu64 " %" PRIu64 " %u ", o->op.code, o->op.index, o->op.width, o->op.addr,
-           o->op.value, o->data_len);
-    for (uint32_t i = 0; i < o->data_len && i < most; i++) {
-        printf("%02x", p->bytes[o->data + i]);
-    }
-    printf("\n");
-}
-
-static void program_print(const struct oplang_program *p, uint32_t most)
-{
-    printf("flags %u\n", p->flags);
-    for (uint32_t i = 0; i < p->count; i++) {
-        op_print(p, &p->op[i], most);
-    }
-}
-
-#ifdef FUZZ_LIBFUZZER
+#define STEPS_MOST 256u /* of an input, in all */
+#define FAULTS 8
+#define LOOKS 64u /* every so many inputs the card is held against a fresh one */
+#define FLAG_UP 1u /* starts from a card that is brought up, as JUDGE_UP */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 
-static struct judge judge;
+struct bench {
+    vnic *card;
+    struct answers answers;
+    struct vnic_op up[OPLANG_OPS_MAX]; /* registers of a bring-up */
+    uint32_t up_count;
+    uint8_t *fresh; /* snapshot */
+    size_t fresh_len;
+    uint64_t fresh_hash;
+    uint64_t steps; /* of the input */
+    const char *wrong;
+    uint64_t inputs, ops, reads, writes; /* of all inputs */
+};
+
+static struct bench bench;
+
+/* ---- life ---- */
+
+static void figures_print(void)
+{
+    const double n = bench.inputs != 0 ? (double)bench.inputs : 1;
+    fprintf(stderr, "an input has %.1f operations and %.1f DMA reads and %.1f DMA writes\n",
+            (double)bench.ops / n, (double)bench.reads / n, (double)bench.writes / n);
+}
+
+/* What the bring-up puts into memory answers for good; its register accesses are done for each input. */
+static void up_make(struct bench *b)
+{
+    static struct oplang_program up;
+    bring_up_append(&up);
+    for (uint32_t i = 0; i < up.count; i++) {
+        const struct oplang_op *o = &up.op[i];
+        if (o->op.code >= VNIC_OP_CODES) {
+            answers_add(&b->answers, &o->op, up.bytes + o->data, o->data_len);
+        } else {
+            b->up[b->up_count++] = o->op;
+        }
+    }
+    answers_keep(&b->answers);
+}
+
+static void bench_make(struct bench *b)
+{
+    struct vnic_config config;
+    vnic_config_init(&config);
+    if (vnic_create(&config, &b->card) != VNIC_OK) {
+        abort();
+    }
+    b->fresh_len = vnic_save(b->card, NULL, 0);
+    b->fresh = malloc(b->fresh_len);
+    if (b->fresh == NULL || vnic_save(b->card, b->fresh, b->fresh_len) != b->fresh_len) {
+        abort();
+    }
+    b->fresh_hash = vnic_state_hash(b->card);
+    vnic_set_unmapped(b->card, answers_give, &b->answers);
+    up_make(b);
+    if (getenv("VNIC_FUZZ_FIGURES") != NULL) {
+        (void)atexit(figures_print);
+    }
+}
+
+static void card_drain(struct bench *b)
+{
+    struct vnic_interrupt interrupts[32];
+    struct vnic_frame frames[32];
+    for (size_t n; (n = vnic_interrupts(b->card, interrupts, 32)) > 0;) {
+        see_bytes(interrupts, n * sizeof interrupts[0]);
+    }
+    for (size_t n; (n = vnic_frames(b->card, frames, 32)) > 0;) {
+        for (size_t i = 0; i < n; i++) {
+            see_bytes(frames[i].data, frames[i].len);
+        }
+        vnic_frames_release(b->card, n);
+    }
+}
+
+/* As on the first day: a reset, and what it said, as that a line is low again, is taken. Only loading takes time back. */
+static void bench_begin(struct bench *b, bool is_up)
+{
+    for (int id = 0; id < FAULTS; id++) {
+        (void)vnic_fault_disarm(b->card, id);
+    }
+    vnic_insert(b->card);
+    vnic_set_link(b->card, 0); /* a change of it is an event, so before the reset */
+    vnic_reset(b->card, VNIC_RESET_POWER);
+    if (vnic_now(b->card) != 0) {
+        b->wrong =
+            vnic_load(b->card, b->fresh, b->fresh_len) == VNIC_OK ? NULL : "a good snapshot is refused";
+    }
+    card_drain(b);
+    if (b->inputs++ % LOOKS == 0 && vnic_state_hash(b->card) != b->fresh_hash) {
+        b->wrong = "a reset left something behind";
+    }
+    answers_forget(&b->answers);
+    b->steps = 0;
+    if (is_up) {
+        (void)vnic_batch(b->card, b->up, b->up_count, NULL, 0);
+    }
+}
+
+/* ---- operations ---- */
+
+static void bench_check(struct bench *b, bool is_so, const char *otherwise)
+{
+    if (!is_so && b->wrong == NULL) {
+        b->wrong = otherwise;
+    }
+}
+
+static void card_run(struct bench *b, uint64_t steps, uint64_t bytes)
+{
+    const uint64_t left = STEPS_MOST - b->steps;
+    const struct vnic_budget budget = {steps < left ? steps : left, bytes};
+    struct vnic_budget used;
+    const uint32_t runnable = vnic_run(b->card, &budget, &used);
+    bench_check(b, used.steps <= budget.steps && used.bytes <= budget.bytes, "a run exceeded its budget");
+    bench_check(b, used.bytes <= used.steps * WORLD_STEP_BYTES, "a step moved more than it may");
+    bench_check(b, runnable == vnic_runnable(b->card), "a run returned something else than what is runnable");
+    bench_check(b, used.steps > 0 || budget.steps == 0 || bytes < WORLD_STEP_BYTES || runnable == 0,
+                "no progress");
+    b->steps += used.steps;
+}
+
+static void card_step(struct bench *b, unsigned engine)
+{
+    uint64_t bytes = 0;
+    const bool was_runnable = engine < VNIC_ENGINES && (vnic_runnable(b->card) >> engine & 1);
+    if (b->steps == STEPS_MOST) {
+        return;
+    }
+    const int taken = vnic_step(b->card, engine, &bytes);
+    bench_check(b, taken == was_runnable, "a step and what is runnable disagree");
+    bench_check(b, bytes <= (taken ? WORLD_STEP_BYTES : 0), "a step moved more than it may");
+    b->steps += (uint64_t)taken;
+}
+
+static void fault_arm(struct bench *b, const uint8_t *data, uint32_t len)
+{
+    struct vnic_fault fault = {0};
+    memcpy(&fault, data, len < sizeof fault ? len : sizeof fault);
+    const int id = vnic_fault_arm(b->card, &fault);
+    if (id >= FAULTS) {
+        (void)vnic_fault_disarm(b->card, id);
+    }
+}
+
+/* Nothing is mapped here, and snapshots are another target's. */
+static void bench_apply(struct bench *b, const struct vnic_op *op, const uint8_t *data, uint32_t len)
+{
+    struct vnic_op copy = *op;
+    switch (op->code) {
+    case VNIC_OP_RUN:
+        card_run(b, op->addr, op->value);
+        break;
+    case VNIC_OP_STEP:
+        card_step(b, op->index);
+        break;
+    case VNIC_OP_DRAIN:
+        card_drain(b);
+        break;
+    case OPLANG_POKE:
+    case OPLANG_FILL:
+        answers_add(&b->answers, op, data, len);
+        break;
+    case OPLANG_ARM:
+        fault_arm(b, data, len);
+        break;
+    case OPLANG_DISARM:
+        (void)vnic_fault_disarm(b->card, (int)(op->value % FAULTS));
+        break;
+    case VNIC_OP_RECEIVE:
+        copy.addr = 0;
+        copy.value = len < WORLD_FRAME_MAX ? len : WORLD_FRAME_MAX;
+        /* fall through */
+    default:
+        if (op->code < VNIC_OP_CODES) {
+            (void)vnic_batch(b->card, &copy, 1, data, len);
+        }
+        break;
+    }
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct oplang_program program;
-    if (!judge.card.card && !judge_create(&judge)) {
-        abort();
+    struct bench *b = &bench;
+    if (b->card == NULL) {
+        bench_make(b);
     }
     if (!oplang_decode(data, size, &program)) {
         return -1;
     }
-    const char *wrong = judge_program(&judge, &program);
-    if (wrong) {
-        judge_shrink(&judge, &program, wrong);
-        program_print(&program, SHOWN_BYTES);
-        fprintf(stderr, "%s\n", wrong);
+    bench_begin(b, program.flags & FLAG_UP);
+    for (uint32_t i = 0; i < program.count && b->wrong == NULL; i++) {
+        const struct oplang_op *o = &program.op[i];
+        bench_apply(b, &o->op, program.bytes + o->data, o->data_len);
+    }
+    card_drain(b);
+    if (b->wrong != NULL) {
+        fprintf(stderr, "card: %s\n", b->wrong);
         abort();
     }
+    b->ops += program.count;
+    b->reads += b->answers.reads;
+    b->writes += b->answers.writes;
     return 0;
 }
-
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
-{
-    static struct oplang_program program;
-    static uint8_t scratch[SCRATCH_BYTES];
-    struct author author = {seed};
-    if (!oplang_decode(data, size, &program) || program.count == 0) {
-        author_write(&author, &program, 8);
-    }
-    for (unsigned n = 1 + seed % 4; n > 0; n--) {
-        author_change(&author, &program);
-    }
-    return oplang_encode(&program, scratch, data, max_size);
-}
-
-#else
-
-static double seconds_now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void program_save(const struct oplang_program *p, const char *path)
-{
-    static uint8_t scratch[SCRATCH_BYTES], out[INPUT_MAX];
-    size_t len = oplang_encode(p, scratch, out, sizeof out);
-    FILE *file = fopen(path, "wb");
-    if (file) {
-        (void)fwrite(out, 1, len, file);
-        (void)fclose(file);
-    }
-}
-
-static int report_failure(struct judge *j, struct oplang_program *p, const char *wrong, const char *path)
-{
-    judge_shrink(j, p, wrong);
-    program_print(p, SHOWN_BYTES);
-    fprintf(stderr, "%s\n", wrong);
-    if (path) {
-        program_save(p, path);
-        fprintf(stderr, "written to %s\n", path);
-    }
-    return 1;
-}
-
-/* Every program follows from its own number, so a failure is found again by it. */
-static int run_random(struct judge *j, double seconds, uint64_t seed, const char *save)
-{
-    static struct oplang_program program;
-    double start = seconds_now();
-    for (uint64_t n = 0; n % 64 != 0 || seconds_now() - start < seconds; n++) {
-        struct author author = {(seed << 32) + n};
-        author_write(&author, &program, 4 + (uint32_t)(n % 60));
-        if (save) {
-            program_save(&program, save);
-        }
-        const char *wrong = judge_program(j, &program);
-        if (wrong) {
-            fprintf(stderr, "program %" PRIu64 " of seed %" PRIu64 ":\n", n, seed);
-            return report_failure(j, &program, wrong, "fuzz_card.failure");
-        }
-    }
-    double took = seconds_now() - start;
-    printf("%" PRIu64 " programs of %" PRIu64 " operations, %" PRIu64 " steps, %" PRIu64
-           " saves with work pending; %.0f programs/s\n",
-           j->programs, j->ops, j->steps, j->kept, (double)j->programs / took);
-    return 0;
-}
-
-static bool program_load(const char *path, struct oplang_program *p)
-{
-    static uint8_t in[INPUT_MAX];
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        return false;
-    }
-    size_t len = fread(in, 1, sizeof in, file);
-    (void)fclose(file);
-    return oplang_decode(in, len, p);
-}
-
-static int run_file(struct judge *j, const char *path, bool is_printed)
-{
-    static struct oplang_program program;
-    if (!program_load(path, &program)) {
-        fprintf(stderr, "%s is no program\n", path);
-        return 2;
-    }
-    if (is_printed) {
-        program_print(&program, UINT32_MAX);
-        return 0;
-    }
-    const char *wrong = judge_program(j, &program);
-    return wrong ? report_failure(j, &program, wrong, NULL) : 0;
-}
-
-static int print_bring_up(void)
-{
-    static struct oplang_program program;
-    bring_up_append(&program);
-    program_print(&program, UINT32_MAX);
-    return 0;
-}
-
-struct options {
-    double seconds;
-    uint64_t seed;
-    const char *save;
-    bool is_printing, has_files;
-};
-
-/* An option with its value at argument[i]; how many arguments that were, 0: it is a file. */
-static int option_take(struct options *o, int count, char **argument, int i)
-{
-    if (strcmp(argument[i], "--print") == 0) {
-        o->is_printing = true;
-        return 1;
-    }
-    if (i + 1 == count) {
-        return 0;
-    }
-    if (strcmp(argument[i], "--seconds") == 0) {
-        o->seconds = strtod(argument[i + 1], NULL);
-    } else if (strcmp(argument[i], "--seed") == 0) {
-        o->seed = strtoull(argument[i + 1], NULL, 0);
-    } else if (strcmp(argument[i], "--save") == 0) {
-        o->save = argument[i + 1];
-    } else {
-        return 0;
-    }
-    return 2;
-}
-
-static int run_arguments(struct judge *j, struct options *o, int count, char **argument)
-{
-    int result = 0;
-    for (int i = 1, taken; i < count && result == 0; i += taken ? taken : 1) {
-        taken = option_take(o, count, argument, i);
-        if (taken == 0) {
-            o->has_files = true;
-            result = run_file(j, argument[i], o->is_printing);
-        }
-    }
-    return o->has_files ? result : run_random(j, o->seconds, o->seed, o->save);
-}
-
-/* fuzz_card [--seconds N] [--seed N] [--save FILE] | --bring-up | [--print] FILE... */
-int main(int count, char **argument)
-{
-    static struct judge j;
-    struct options options = {.seconds = 1, .seed = 1};
-    if (count == 2 && strcmp(argument[1], "--bring-up") == 0) {
-        return print_bring_up();
-    }
-    if (!judge_create(&j)) {
-        return 2;
-    }
-    int result = run_arguments(&j, &options, count, argument);
-    judge_destroy(&j);
-    return result;
-}
-
-#endif

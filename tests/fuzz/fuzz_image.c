@@ -3,23 +3,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acts.h"
 #include "base/bytes.h"
+#include "input.h"
 #include "tcp/handoff.h"
 #include "tcp/image.h"
 #include "tcp_world.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+enum { RECORD_HEADER = 4, PATCHES_MOST = 32, STEPS_BEFORE = 24, STEPS_AFTER = 200, RAW = 255 };
 
-enum { RECORD_HEADER = 4, PATCHES_MOST = 32, STEPS_BEFORE = 24, STEPS_AFTER = 200 };
+static struct world_bytes act_take(struct acts *acts)
+{
+    (void)acts_next(acts);
+    return (struct world_bytes){acts->act, acts->bytes};
+}
 
 /* A connection with a life behind it: so many steps of the bytes. NULL when it did not survive. */
-static struct tcp_connection *live(struct world *w, struct world_bytes *bytes, const char **wrong)
+static struct tcp_connection *live(struct world *w, struct acts *acts, const char **wrong)
 {
-    const uint32_t steps = world_take8(bytes) % STEPS_BEFORE;
+    struct world_bytes bytes = act_take(acts);
+    const uint32_t steps = world_take8(&bytes) % STEPS_BEFORE;
 
-    world_open(w, 0, bytes);
+    world_open(w, 0, &bytes);
     for (uint32_t i = 0; i < steps && *wrong == NULL; i++) {
-        *wrong = world_step(w, bytes);
+        bytes = act_take(acts);
+        *wrong = world_step(w, &bytes);
     }
     return w->c[0] != NULL && w->c[0]->state != TCP_STATE_CLOSED ? w->c[0] : NULL;
 }
@@ -44,7 +52,8 @@ static size_t forge(uint8_t *image, size_t size, struct world_bytes *bytes)
         const uint32_t kind = world_take8(bytes);
         const size_t at = record_at(image, size, world_take8(bytes)), value = at + RECORD_HEADER;
         if (kind == 255) {
-            image[world_take16(bytes) % size] = (uint8_t)world_take8(bytes);
+            const size_t any = world_take16(bytes) % size;
+            image[any] = (uint8_t)world_take8(bytes);
         } else if (kind == 254) {
             size = size > 64 ? size - world_take8(bytes) % 64 : size;
         } else if (value + 4 <= size) {
@@ -90,26 +99,30 @@ static const char *load_forged(struct world *w, struct world_bytes *bytes)
     return tcp_has(c, TCP_FROZEN) ? thaw_forged(w) : tcp_check(w->engine, c);
 }
 
-static const char *run(struct world *w, struct world_bytes *bytes)
+static const char *run(struct world *w, struct acts *acts)
 {
+    struct world_bytes bytes;
     const char *wrong = NULL;
 
-    if (live(w, bytes, &wrong) == NULL || wrong != NULL) {
+    if (live(w, acts, &wrong) == NULL || wrong != NULL) {
         return wrong;
     }
-    wrong = load_forged(w, bytes);
-    for (unsigned i = 0; i < STEPS_AFTER && wrong == NULL && w->c[0] != NULL && bytes->left != 0; i++) {
-        wrong = world_step(w, bytes);
+    bytes = act_take(acts);
+    wrong = load_forged(w, &bytes);
+    for (unsigned i = 0; i < STEPS_AFTER && wrong == NULL && w->c[0] != NULL && acts_next(acts); i++) {
+        bytes = (struct world_bytes){acts->act, acts->bytes};
+        wrong = world_step(w, &bytes);
     }
     return wrong;
 }
 
 /* Bytes that never were an image. */
-static const char *load_raw(struct world *w, const struct world_bytes *bytes)
+static const char *load_raw(struct world *w, struct acts *acts)
 {
+    const struct world_bytes bytes = act_take(acts);
     struct tcp_connection *c = NULL;
 
-    return tcp_load(w->engine, w->now_ns, bytes->at, bytes->left, &c) != TCP_LOAD_OK || c != NULL
+    return tcp_load(w->engine, w->now_ns, bytes.at, bytes.left, &c) != TCP_LOAD_OK || c != NULL
                ? NULL
                : "loaded, but where?";
 }
@@ -117,14 +130,18 @@ static const char *load_raw(struct world *w, const struct world_bytes *bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct world world;
-    struct world_bytes bytes = {data, size};
+    static struct acts acts;
+    struct world_bytes bytes;
     const char *wrong;
 
+    acts_start(&acts, data, size);
+    bytes = act_take(&acts);
+    const bool is_raw = bytes.left != 0 && bytes.at[0] == RAW;
     world_start(&world, &bytes);
-    wrong = size != 0 && data[0] == 255 ? load_raw(&world, &bytes) : run(&world, &bytes);
+    wrong = is_raw ? load_raw(&world, &acts) : run(&world, &acts);
     wrong = wrong != NULL ? wrong : world_finish(&world);
     if (wrong != NULL) {
-        fprintf(stderr, "image: %s (%zu bytes left)\n", wrong, bytes.left);
+        fprintf(stderr, "image: %s (at byte %zu)\n", wrong, acts.at);
         abort();
     }
     world_end(&world);

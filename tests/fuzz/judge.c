@@ -72,7 +72,8 @@ static const char *judge_twin(struct judge *j, const struct oplang_program *p)
     judge_begin(j, b, p, splits[p->flags / 8 % 4]);
     world_watch(b, p->flags & JUDGE_WATCH);
     world_apply(b, p, 0, middle);
-    if (p->flags & JUDGE_RESTORE) {
+    /* What a fault keeps for later is the host's: a power cycle drops it, and a snapshot does not have it. */
+    if (p->flags & JUDGE_RESTORE && vnic_fault_kept(b->card) == 0) {
         wrong = judge_restore(j, b);
     }
     world_apply(b, p, middle, p->count);

@@ -9,6 +9,12 @@
 
 enum { OUTPUT_MOST = 20000, TIMEOUTS_MOST = 20000, QUEUE_MOST = 1 << 30 };
 
+/* Taken one after the other: an input means the same whatever order a compiler chooses for operands. */
+static uint64_t time_take(struct world_bytes *bytes, uint64_t number)
+{
+    return number << (world_take8(bytes) % 32);
+}
+
 void world_start(struct world *w, struct world_bytes *bytes)
 {
     struct tcp_engine_config config;
@@ -21,7 +27,7 @@ void world_start(struct world *w, struct world_bytes *bytes)
     if (w->engine == NULL) {
         abort();
     }
-    w->now_ns = (uint64_t)world_take32(bytes) << (world_take8(bytes) % 32);
+    w->now_ns = time_take(bytes, world_take32(bytes));
     memset(w->c, 0, sizeof w->c);
     w->is_forged = false;
 }
@@ -266,11 +272,12 @@ static const char *user_tunes(struct world *w, unsigned slot, struct world_bytes
     } else if (kind < 96) {
         tcp_drop_ranges(w->engine, c);
     } else if (kind < 160) {
-        tcp_set_options(w->engine, c, w->now_ns, kind & (TCP_NODELAY | TCP_KEEPALIVE), world_take32(bytes),
-                        world_take16(bytes), world_take8(bytes), world_take32(bytes), &result);
+        const uint32_t time = world_take32(bytes), interval = world_take16(bytes), limit = world_take8(bytes);
+        tcp_set_options(w->engine, c, w->now_ns, kind & (TCP_NODELAY | TCP_KEEPALIVE), time, interval, limit,
+                        world_take32(bytes), &result);
     } else {
-        tcp_icmp(w->engine, c, w->now_ns, kind & 3, c->snd_una + world_take8(bytes), world_take16(bytes),
-                 &result);
+        const uint32_t seq = c->snd_una + world_take8(bytes);
+        tcp_icmp(w->engine, c, w->now_ns, kind & 3, seq, world_take16(bytes), &result);
     }
     return after(w, slot, &result);
 }
@@ -280,6 +287,7 @@ static const char *user_tunes(struct world *w, unsigned slot, struct world_bytes
 static const char *act(struct world *w, unsigned slot, uint32_t code, struct world_bytes *bytes)
 {
     struct tcp_segment segment;
+    uint32_t len;
 
     switch (code) {
     default:
@@ -305,9 +313,10 @@ static const char *act(struct world *w, unsigned slot, uint32_t code, struct wor
     case 26:
         return world_hand_off(w, slot, bytes);
     case 27:
-        return pull(w, slot, world_take16(bytes), world_take8(bytes) % 4);
+        len = world_take16(bytes);
+        return pull(w, slot, len, world_take8(bytes) % 4);
     case 28:
-        w->now_ns += (uint64_t)world_take16(bytes) << (world_take8(bytes) % 32);
+        w->now_ns += time_take(bytes, world_take16(bytes));
         return time_passes(w);
     case 29:
         w->now_ns = tcp_deadline(w->engine) != UINT64_MAX ? tcp_deadline(w->engine) : w->now_ns;

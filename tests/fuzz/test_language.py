@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vnic.errors import ArgumentError
-from vnic.fault import Fault, FaultAction, FaultSite
+from vnic.fault import Fault, FaultAction, FaultPick, FaultSite
 from vnic.fuzz import oplang, scenes, strategies
 from vnic.fuzz.bring_up import BRING_UP
 from vnic.fuzz.effort import examples
@@ -82,10 +83,21 @@ def test_another_version_is_refused(encoded: bytes) -> None:
 
 
 def test_a_fault_survives_being_data() -> None:
-    numbers = {"index": 3, "first": 5, "last": 7, "skip": 2, "count": 9, "argument": 4, "mask": 1 << 63}
-    fault = Fault(site=FaultSite.DMA_WRITE, action=FaultAction.CORRUPT, **numbers)
+    fault = Fault(
+        site=FaultSite.DMA_WRITE,
+        action=FaultAction.CORRUPT,
+        index=3,
+        first=5,
+        last=7,
+        skip=2,
+        count=9,
+        argument=4,
+        mask=1 << 63,
+    )
     assert oplang.unpack_fault(oplang.pack_fault(fault)) == fault
-    assert oplang.unpack_fault(b"\0\0\0\1") is None
+    seeded = replace(fault, pick=FaultPick.CHANCE, one_in=3, seed=2**64 - 1)
+    assert oplang.unpack_fault(oplang.pack_fault(seeded)) == seeded
+    assert len(oplang.pack_fault(fault)) == 56
 
 
 @given(triples=strategies.edits)

@@ -58,11 +58,13 @@ PYTHON_ROOMS = {
     "ndis": ("host",),
     "miniport": ("host", "gen", "ndis"),
     "netdma": ("host", "gen"),
+    "examples": ("miniport",),
     "protocol": ("ndis", "device", "netdma"),
     "testbench": ("link", "trace", "miniport", "netdma", "protocol"),
+    "conformance": ("testbench",),
     "fuzz": ("testbench",),
     "vfio_user": ("testbench",),
-    "commands": ("fuzz", "vfio_user"),
+    "commands": ("conformance", "fuzz", "vfio_user"),
     "cli": ("commands",),
 }
 # Modules of the package's own folder, by the room that they are part of.
@@ -70,6 +72,7 @@ PYTHON_MODULES = {
     "config": "values",
     "events": "values",
     "fault": "values",
+    "headers": "values",
     "oplist": "values",
     "_kind": "device",
     "_native": "device",

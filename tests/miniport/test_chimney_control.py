@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.miniport.chimney_bench import (
+from tests.miniport.chimney_bench import ChimneyBench
+from vnic.errors import AllocationError
+from vnic.ndis import chimney as nd
+from vnic.ndis.net_buffer_list import link, walk
+from vnic.ndis.offload import OffloadParameters, Switch
+from vnic.ndis.oid import OID
+from vnic.ndis.oid_request import set_
+from vnic.ndis.status import NDIS_STATUS
+from vnic.testbench.chimney.blocks import (
     ENDS,
     EVENT,
     FAILURE,
@@ -17,7 +25,6 @@ from tests.miniport.chimney_bench import (
     TYPE,
     UPLOAD,
     Block,
-    ChimneyBench,
     block_of,
     bytes_of,
     context_of,
@@ -27,14 +34,7 @@ from tests.miniport.chimney_bench import (
     tcp,
     tree,
 )
-from tests.nic.chimney.driver import ISS
-from vnic.errors import AllocationError
-from vnic.ndis import chimney as nd
-from vnic.ndis.net_buffer_list import link, walk
-from vnic.ndis.offload import OffloadParameters, Switch
-from vnic.ndis.oid import OID
-from vnic.ndis.oid_request import set_
-from vnic.ndis.status import NDIS_STATUS
+from vnic.testbench.tcp_peer import ISS
 
 BAD_MTU = 1
 

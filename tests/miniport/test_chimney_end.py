@@ -7,23 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.miniport.chimney_bench import (
-    ABORTED,
-    EVENT,
-    FAILURE,
-    OK,
-    REASON,
-    TYPE,
-    ChimneyBench,
-    Connection,
-    block_of,
-    bytes_of,
-    context_of,
-    ending_of,
-    for_miniport,
-    tcp,
-    tree,
-)
+from tests.miniport.chimney_bench import ChimneyBench, for_miniport
 from vnic.gen.registers import BAR0
 from vnic.ndis import chimney as nd
 from vnic.ndis.chimney_stats import IpOffloadStats, TcpOffloadStats
@@ -33,6 +17,21 @@ from vnic.ndis.oid_request import set_
 from vnic.ndis.states import AdapterState
 from vnic.ndis.status import NDIS_STATUS
 from vnic.ndis.structures import DevicePowerState
+from vnic.testbench.chimney.blocks import (
+    ABORTED,
+    EVENT,
+    FAILURE,
+    OK,
+    REASON,
+    TYPE,
+    block_of,
+    bytes_of,
+    context_of,
+    ending_of,
+    tcp,
+    tree,
+)
+from vnic.testbench.chimney.connection import Connection
 from vnic.wire import packet
 
 PUSH = packet.ACK | packet.PSH

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.miniport.chimney_bench import TYPE, ChimneyBench, block_of, path, tcp
+from tests.miniport.chimney_bench import ChimneyBench
 from vnic.miniport import chimney_requests
 from vnic.miniport.chimney import Chimney
 from vnic.miniport.chimney_connection import Connection
@@ -21,6 +21,7 @@ from vnic.ndis.chimney import TCP_OFFLOAD_EVENT_TYPE as EVENT
 from vnic.ndis.net_buffer_list import link, walk
 from vnic.ndis.status import NDIS_STATUS
 from vnic.ndis.verifier import NdisViolation
+from vnic.testbench.chimney.blocks import TYPE, block_of, path, tcp
 from vnic.wire import packet
 
 PUSH = packet.ACK | packet.PSH

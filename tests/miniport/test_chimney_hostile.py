@@ -6,21 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.miniport.chimney_bench import (
-    ABORTED,
-    EVENT,
-    FAILURE,
-    OK,
-    REASON,
-    TYPE,
-    UPLOAD,
-    ChimneyBench,
-    block_of,
-    tcp,
-)
+from tests.miniport.chimney_bench import ChimneyBench
 from vnic.errors import AllocationError
 from vnic.gen.descriptors import ChmAdminCompletion, ChmCompletion, ChmData, ChmEventEntry
 from vnic.gen.enums import ChmEvent, ChmStatus, CompletionType
+from vnic.testbench.chimney.blocks import ABORTED, EVENT, FAILURE, OK, REASON, TYPE, UPLOAD, block_of, tcp
 from vnic.wire import packet
 
 PUSH = packet.ACK | packet.PSH

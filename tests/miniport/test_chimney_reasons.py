@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.miniport.chimney_bench import EVENT, REASON, ChimneyBench, context_of
+from tests.miniport.chimney_bench import ChimneyBench
 from vnic.gen.registers import BAR0
 from vnic.miniport.chimney_connection import Connection
 from vnic.ndis.keywords import KEYWORDS
+from vnic.testbench.chimney.blocks import EVENT, REASON, context_of
 
 REGISTERS = {
     "ChimneyOutOfOrderRate": BAR0.CHM_OUT_OF_ORDER_RATE,

@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.miniport.chimney_bench import (
-    EVENT,
-    OK,
-    STATE,
-    TYPE,
-    UPLOAD,
-    ChimneyBench,
-    block_of,
-    bytes_of,
-    tcp,
-)
+from tests.miniport.chimney_bench import ChimneyBench
 from vnic.ndis.net_buffer_list import walk
 from vnic.ndis.status import NDIS_STATUS
+from vnic.testbench.chimney.blocks import EVENT, OK, STATE, TYPE, UPLOAD, block_of, bytes_of, tcp
 from vnic.wire import packet
 
 PUSH = packet.ACK | packet.PSH

@@ -8,17 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.miniport.chimney_bench import (
-    EVENT,
-    OK,
-    UPLOAD,
-    ChimneyBench,
-    Connection,
-    bytes_of,
-    tcp,
-)
+from tests.miniport.chimney_bench import ChimneyBench
 from vnic.gen.registers import BAR0
 from vnic.ndis.net_buffer_list import walk
+from vnic.testbench.chimney.blocks import EVENT, OK, UPLOAD, bytes_of, tcp
+from vnic.testbench.chimney.connection import Connection
 from vnic.wire import packet
 
 PUSH = packet.ACK | packet.PSH

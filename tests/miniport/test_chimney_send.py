@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.miniport.chimney_bench import (
-    ABORTED,
-    EVENT,
-    OK,
-    REASON,
-    STATE,
-    UPLOAD,
-    ChimneyBench,
-    Connection,
-    bytes_of,
-    tcp,
-)
-from tests.nic.chimney.driver import ISS
+from tests.miniport.chimney_bench import ChimneyBench
 from vnic.errors import AllocationError
 from vnic.ndis.net_buffer_list import link, walk
+from vnic.testbench.chimney.blocks import ABORTED, EVENT, OK, REASON, STATE, UPLOAD, bytes_of, tcp
+from vnic.testbench.chimney.connection import Connection
+from vnic.testbench.tcp_peer import ISS
 from vnic.wire import packet
 
 SMALL = {"chimney_work": 16}

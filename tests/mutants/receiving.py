@@ -107,9 +107,9 @@ FAULTS = (
     Fault(
         "INV-26",
         "csrc/nic/chimney_push.c",
-        "    push_stop(m, index);\n    c->push_ns = push_expiry(card);\n",
-        "    if (chimney_has(c, CHM_PUSH_TIMER)) {\n        return;\n    }\n"
-        "    c->push_ns = push_expiry(card);\n",
+        "    push_stop(m, index);\n    chimney_connection(m, index)->push_ns = push_expiry(card);\n",
+        "    if (chimney_has(chimney_connection(m, index), CHM_PUSH_TIMER)) {\n        return;\n    }\n"
+        "    chimney_connection(m, index)->push_ns = push_expiry(card);\n",
         "The push timer counts from the first byte of a receive, not from its last.",
     ),
     Fault(

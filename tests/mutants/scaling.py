@@ -11,8 +11,8 @@ FAULTS = (
     Fault(
         "INV-51",
         SCALE,
-        "    if (is_new_key) {\n",
-        "    if (is_new_key && next.table_log2 > TABLE_LOG2_MAX) {\n",
+        "    if (rss->is_active && (t->hash == NULL || memcmp(t->key, rss->key, sizeof rss->key) != 0)) {\n",
+        "    if (rss->is_active && t->hash == NULL) {\n",
         "A new key is stored, and frames are hashed with the old one.",
     ),
     Fault(
@@ -53,7 +53,8 @@ FAULTS = (
     Fault(
         "INV-53",
         "vnic/miniport/receive.py",
-        "        if entry.hash_type:\n            nbl.set_hash(entry.hash_type <<",
+        "        if entry.hash_type and self._may_carry(entry.hash_type << _HASH_TYPE_SHIFT):\n"
+        "            nbl.set_hash(entry.hash_type <<",
         "        if True:\n            nbl.set_hash((entry.hash_type or 1) <<",
         "An NBL has a hash type though the card gave none.",
     ),

@@ -27,9 +27,10 @@ EXPECTED = {
 ACTIONS = list(EXPECTED)
 
 
-def fault_of(site: FaultSite, action: FaultAction, **options: int) -> Fault:
+def fault_of(site: FaultSite, action: FaultAction, *, skip: int = 0, count: int = 1) -> Fault:
     """One that fires once, at byte 20."""
-    return Fault(site=site, action=action, argument=20, mask=MASK, **options)
+    at = 20 if action == FaultAction.CORRUPT else 0
+    return Fault(site=site, action=action, argument=at, mask=MASK, skip=skip, count=count)
 
 
 def received(rig: Rig) -> list[bytes]:

@@ -36,7 +36,7 @@ def build(folder: Path) -> Path:
     files = [*(p for room in ("base", "gen", "pci") for p in sorted((CSRC / room).glob("*.c")))]
     flags = [*STRICT, "-O1", "-fPIC", "-shared"]
     flags += SANITIZE if is_asked("VNIC_SANITIZE") else []
-    flags += ["--coverage"] if is_asked("VNIC_COVERAGE") else []
+    flags += ["--coverage", "-fno-early-inlining"] if is_asked("VNIC_COVERAGE") else []
     target = folder / "harness.so"
     include = ["-I", str(CSRC), "-I", str(CSRC / "include"), "-I", str(HERE)]
     command = ["gcc", *flags, *include, "-o", str(target), *map(str, files), str(HERE / "harness.c")]

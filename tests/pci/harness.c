@@ -345,6 +345,11 @@ void harness_insert(harness *h)
     pci_insert(&h->pci);
 }
 
+uint64_t harness_deadline(const harness *h)
+{
+    return host_deadline(&h->pci);
+}
+
 int harness_set_now(harness *h, uint64_t now_ns)
 {
     return host_set_time(&h->pci, now_ns);

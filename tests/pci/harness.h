@@ -80,6 +80,7 @@ void harness_reset(harness *h, unsigned level);
 void harness_remove(harness *h);
 void harness_insert(harness *h);
 int harness_set_now(harness *h, uint64_t now_ns);
+uint64_t harness_deadline(const harness *h);
 void harness_log_unsupported(harness *h, int is_posted);
 void harness_log_channel_errors(harness *h, uint32_t bits);
 

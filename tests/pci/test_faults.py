@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from vnic.fuzz.effort import examples
 
-DMA_READ, DMA_WRITE, INTERRUPT, FRAME_IN, FRAME_OUT, MMIO_READ, MMIO_WRITE = range(7)
-ERROR, DROP, CORRUPT, DUPLICATE = range(4)
+DMA_READ, DMA_WRITE, INTERRUPT, FRAME_IN, FRAME_OUT, MMIO_READ, MMIO_WRITE, TIMER, ADMIN = range(9)
+ERROR, DROP, CORRUPT, DUPLICATE, DELAY, REORDER, STUCK, REMOVE = range(8)
 EVENTS = {
     "mmio read": 1,
     "mmio write": 2,
@@ -29,16 +29,22 @@ SCRATCH = 0x640  # RSS_KEY[0]: a plain register
 
 
 @pytest.mark.requirement("PCI-42")
-@pytest.mark.parametrize("site", range(8))
-@pytest.mark.parametrize("action", range(5))
+@pytest.mark.parametrize("site", range(10))
+@pytest.mark.parametrize("action", range(9))
 def test_which_action_goes_where(function: Any, site: int, action: int) -> None:
+    posted = {DMA_WRITE, INTERRUPT, FRAME_IN, FRAME_OUT, MMIO_WRITE}
     allowed = {
-        ERROR: {DMA_READ, DMA_WRITE, MMIO_READ},
-        DROP: {DMA_WRITE, INTERRUPT, FRAME_IN, FRAME_OUT, MMIO_WRITE},
-        CORRUPT: {DMA_READ, DMA_WRITE, INTERRUPT, FRAME_IN, FRAME_OUT, MMIO_READ, MMIO_WRITE},
-        DUPLICATE: {INTERRUPT, FRAME_IN, FRAME_OUT},
+        ERROR: {DMA_READ, DMA_WRITE, MMIO_READ, TIMER, ADMIN},
+        DROP: posted | {TIMER, ADMIN},
+        CORRUPT: posted | {DMA_READ, MMIO_READ, ADMIN},
+        DUPLICATE: posted | {MMIO_READ, ADMIN},
+        DELAY: posted | {TIMER, ADMIN},
+        REORDER: posted,
+        STUCK: {DMA_READ, DMA_WRITE, MMIO_READ, MMIO_WRITE},
+        REMOVE: set(range(9)),
     }
-    result = function.arm_fault(site, action, argument=1, mask=1)
+    argument = 0 if action == DUPLICATE else 1
+    result = function.arm_fault(site, action, index=0, argument=argument, mask=1)
     assert result == (0 if site in allowed.get(action, set()) else EINVAL)
 
 
@@ -51,7 +57,12 @@ def test_which_action_goes_where(function: Any, site: int, action: int) -> None:
         {"argument": 0},
         {"argument": 5},
         {"argument": 2**64 - 1},
-        {"reserved": b"\1"},
+        {"one_in": 1},
+        {"seed": 1},
+        {"pick": 1},
+        {"pick": 2},
+        {"pick": 2, "one_in": 3, "seed": 3},
+        {"pick": 3, "one_in": 3},
     ],
 )
 def test_faults_that_make_no_sense(function: Any, options: dict[str, Any]) -> None:

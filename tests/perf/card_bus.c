@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "gen/pci_config.h"
+#include "gen/vnic_bar0.h"
 
-enum { PAGE_BYTES = 4096, LINK_MBPS = 100000, BAR_SPACING = 0x100000 };
+enum { PAGE_BYTES = 4096, LINK_MBPS = 100000, BAR_SPACING = 0x100000, MSIX_BAR_BYTES = 8192 };
 
 /* Where firmware puts the BARs: far from any memory of this process. */
 static const uint64_t bar_window = 0xF000000000000000u;
@@ -42,44 +43,55 @@ static unsigned direction_permissions(enum vnic_bus_direction direction)
            | (direction & VNIC_BUS_FROM_DEVICE ? (unsigned)VNIC_MAP_WRITE : 0u);
 }
 
-/* Memory to map starts on a page: what shares a page would share its permissions. */
-static uint64_t bus_map(void *opaque, void *memory, size_t len, enum vnic_bus_direction direction)
+/* Memory to map starts on a page: what shares a page would share its permissions. It is one segment. */
+static unsigned bus_map(void *opaque, void *memory, size_t len, enum vnic_bus_direction direction,
+                        struct vnic_segment *segments, unsigned capacity)
 {
     struct card_bus *bus = opaque;
     uint64_t addr = (uint64_t)(uintptr_t)memory;
 
+    if (capacity == 0) {
+        return 1;
+    }
     if (addr % PAGE_BYTES
         || vnic_map(bus->card, addr, memory, page_up(len), direction_permissions(direction))) {
-        return UINT64_MAX;
+        return 0;
     }
-    return addr;
+    *segments = (struct vnic_segment){addr, len};
+    return 1;
 }
 
-static void bus_unmap(void *opaque, uint64_t addr, size_t len, enum vnic_bus_direction direction)
+static void bus_unmap(void *opaque, const struct vnic_segment *segments, unsigned count,
+                      enum vnic_bus_direction direction)
 {
     (void)direction;
-    vnic_unmap(((struct card_bus *)opaque)->card, addr, page_up(len));
+    for (unsigned i = 0; i < count; i++) {
+        vnic_unmap(((struct card_bus *)opaque)->card, segments[i].addr, page_up(segments[i].len));
+    }
 }
 
 static void *bus_alloc_coherent(void *opaque, size_t len, uint64_t *addr)
 {
     void *memory = aligned_alloc(PAGE_BYTES, page_up(len));
+    struct vnic_segment segment;
 
     if (!memory) {
         return NULL;
     }
     memset(memory, 0, page_up(len));
-    *addr = bus_map(opaque, memory, len, VNIC_BUS_BIDIRECTIONAL);
-    if (*addr == UINT64_MAX) {
+    if (!bus_map(opaque, memory, len, VNIC_BUS_BIDIRECTIONAL, &segment, 1)) {
         free(memory);
         return NULL;
     }
+    *addr = segment.addr;
     return memory;
 }
 
 static void bus_free_coherent(void *opaque, void *memory, size_t len, uint64_t addr)
 {
-    bus_unmap(opaque, addr, len, VNIC_BUS_BIDIRECTIONAL);
+    const struct vnic_segment segment = {addr, len};
+
+    bus_unmap(opaque, &segment, 1, VNIC_BUS_BIDIRECTIONAL);
     free(memory);
 }
 
@@ -87,6 +99,11 @@ static int bus_alloc_vectors(void *opaque, unsigned min, unsigned max)
 {
     (void)opaque, (void)max;
     return min == 0 ? 0 : -1;
+}
+
+static void bus_free_vectors(void *opaque)
+{
+    (void)opaque;
 }
 
 static int bus_request_irq(void *opaque, unsigned vector, vnic_bus_handler handler, void *context)
@@ -108,6 +125,36 @@ static void bus_delay_ns(void *opaque, uint64_t ns)
     card_bus_run(bus);
 }
 
+/* The 64-bit BARs 0 and 2; what is behind them is as large as its map. */
+static uint64_t bus_bar_size(void *opaque, unsigned bar)
+{
+    (void)opaque;
+    return bar == 0 ? REG_MAP_BYTES : bar == 2 ? MSIX_BAR_BYTES : 0;
+}
+
+static void command_change(void *opaque, uint32_t clear, uint32_t set)
+{
+    const uint32_t command = bus_config_read(opaque, CFG_COMMAND, 2);
+
+    bus_config_write(opaque, CFG_COMMAND, 2, (command & ~clear) | set);
+}
+
+static bool bus_enable_device(void *opaque)
+{
+    command_change(opaque, 0, COMMAND_MEMORY_MASK);
+    return true;
+}
+
+static void bus_disable_device(void *opaque)
+{
+    command_change(opaque, COMMAND_MEMORY_MASK | COMMAND_MASTER_MASK, 0);
+}
+
+static void bus_set_master(void *opaque, bool on)
+{
+    command_change(opaque, COMMAND_MASTER_MASK, on ? COMMAND_MASTER_MASK : 0);
+}
+
 static const struct vnic_bus_ops card_bus_ops = {
     .config_read = bus_config_read,
     .config_write = bus_config_write,
@@ -118,9 +165,14 @@ static const struct vnic_bus_ops card_bus_ops = {
     .map = bus_map,
     .unmap = bus_unmap,
     .alloc_vectors = bus_alloc_vectors,
+    .free_vectors = bus_free_vectors,
     .request_irq = bus_request_irq,
     .free_irq = bus_free_irq,
     .delay_ns = bus_delay_ns,
+    .bar_size = bus_bar_size,
+    .enable_device = bus_enable_device,
+    .disable_device = bus_disable_device,
+    .set_master = bus_set_master,
 };
 
 /* What firmware does before a driver is loaded: place the 64-bit BARs 0 and 2. */

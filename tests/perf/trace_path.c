@@ -37,6 +37,7 @@ static int path_sink(void *opaque, const uint8_t *octets, size_t len)
 static void path_open(struct path *path, bool is_recorded, uint32_t flags)
 {
     struct vnic_bus view = card_bus_view(&path->bus);
+    struct vnic_segment segment;
 
     path->memory = aligned_alloc(4096, FLOWS * FRAME_STRIDE);
     if (!path->memory || card_bus_open(&path->bus, 1)) {
@@ -46,10 +47,10 @@ static void path_open(struct path *path, bool is_recorded, uint32_t flags)
     if (complaint) {
         path_die(complaint);
     }
-    path->addr = view.ops->map(view.opaque, path->memory, FLOWS * FRAME_STRIDE, VNIC_BUS_TO_DEVICE);
-    if (path->addr == UINT64_MAX) {
+    if (!view.ops->map(view.opaque, path->memory, FLOWS * FRAME_STRIDE, VNIC_BUS_TO_DEVICE, &segment, 1)) {
         path_die("the frames cannot be mapped");
     }
+    path->addr = segment.addr;
     if (is_recorded) {
         path->trace = vnic_trace_create(CAPACITY, flags, path_sink, path);
         if (!path->trace || vnic_trace_interfaces(path->trace, 0, 0, 1)) {

@@ -25,6 +25,7 @@ static void path_die(const char *what)
 static void path_open(struct path *path, unsigned queues, bool inserts_csum)
 {
     struct vnic_bus view = card_bus_view(&path->bus);
+    struct vnic_segment segment;
     const char *complaint;
 
     path->memory = aligned_alloc(4096, FLOWS * FRAME_STRIDE);
@@ -35,10 +36,10 @@ static void path_open(struct path *path, unsigned queues, bool inserts_csum)
     if (complaint) {
         path_die(complaint);
     }
-    path->addr = view.ops->map(view.opaque, path->memory, FLOWS * FRAME_STRIDE, VNIC_BUS_TO_DEVICE);
-    if (path->addr == UINT64_MAX) {
+    if (!view.ops->map(view.opaque, path->memory, FLOWS * FRAME_STRIDE, VNIC_BUS_TO_DEVICE, &segment, 1)) {
         path_die("the frames cannot be mapped");
     }
+    path->addr = segment.addr;
 }
 
 static void path_close(struct path *path)

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.mutants.workshop import BuildError
 from tests.seeded.fault import Fault
 from tests.seeded.table import FAULTS, SAMPLE
-from tests.seeded.trial import Court, Outcome, Trial
+from tests.seeded.trial import Baseline, Court, Outcome, Trial
 from tests.seeded.workshop import SeededWorkshop
 
 LIMIT_SECONDS = 240.0
@@ -29,6 +29,9 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--sample", action="store_true", help=f"{len(SAMPLE)} faults of all kinds")
     parser.add_argument("--first", action="store_true", help="the first case that notices is enough")
+    parser.add_argument(
+        "--group", action="append", default=[], metavar="NAME", help="judge by this group of the suite only"
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="copies of the project at work")
     parser.add_argument("--limit", type=float, default=LIMIT_SECONDS, metavar="S", help="seconds for a suite")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found, after each fault")
@@ -75,6 +78,7 @@ class Campaign:
         for fault in faults:
             self._left.put(fault)
         self._wanted = wanted
+        self._baseline = Baseline()
         self._lock = threading.Lock()
         self.trials: list[Trial] = []
         self.trouble = ""
@@ -97,13 +101,18 @@ class Campaign:
         except BuildError as error:
             self.trouble = str(error)
             return
-        court = Court(workshop, limit_seconds=self._wanted.limit, is_first_enough=self._wanted.first)
+        court = Court(
+            workshop,
+            self._baseline,
+            limit_seconds=self._wanted.limit,
+            is_first_enough=self._wanted.first,
+        )
         while not self._left.empty():
             try:
                 fault = self._left.get_nowait()
             except queue.Empty:
                 return
-            self._note(court.try_out(fault))
+            self._note(court.try_out(fault, tuple(self._wanted.group)))
 
     def _note(self, trial: Trial) -> None:
         with self._lock:

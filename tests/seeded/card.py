@@ -37,9 +37,9 @@ FAULTS = (
         "CC-3",
         Subject.CARD,
         "csrc/nic/pair.c",
-        "    memset(card->state.pair, 0, card->config.queue_pairs * sizeof card->state.pair[0]);\n",
+        "        memset(&p->rx, 0, offsetof(struct rx_ring, desc));\n",
         "",
-        "A device reset leaves the rings running.",
+        "A device reset leaves the receive rings running.",
         Cites("RST-1: everything behind BAR0 is as after power-on", "spdk #2043, libvfio-user #461"),
     ),
     Fault(

@@ -52,12 +52,13 @@ FAULTS = (
     Fault(
         "MF-5",
         Subject.MINIPORT,
-        FILTERS,
-        "        if wanted & ~int(SUPPORTED_FILTERS):\n"
-        '            raise StructureError(NDIS_STATUS.NOT_SUPPORTED, f"packet filter {wanted:#x}")\n',
-        "        wanted &= int(SUPPORTED_FILTERS)\n",
-        "Filters that the card does not have are taken and forgotten.",
-        Cites("OID_GEN_CURRENT_PACKET_FILTER: NDIS_STATUS_NOT_SUPPORTED for a filter not supported"),
+        OIDS,
+        "    adapter.card.interrupts.set_moderation(MODERATION_NS if state is "
+        "InterruptModerationState.ENABLED else 0)\n",
+        "    adapter.card.interrupts.moderation_ns = (\n"
+        "        MODERATION_NS if state is InterruptModerationState.ENABLED else 0\n    )\n",
+        "A change of interrupt moderation is remembered, and the card is not told.",
+        Cites("OID_GEN_INTERRUPT_MODERATION: a set that succeeds is in force; INT-6"),
     ),
     # -- task offloads ---------------------------------------------------------------------------------------
     Fault(

@@ -75,7 +75,7 @@ def judge(
         assert child.stdout is not None
         for line in child.stdout:
             tail = [*tail[-9:], line]
-            _note(line, known, found)
+            note(line, known, found)
             if found.failed and is_first_enough:
                 break
         timer.cancel()
@@ -88,7 +88,7 @@ def _expire(child: subprocess.Popen[str], found: Judgement) -> None:
     _end(child)
 
 
-def _note(line: str, known: frozenset[str], found: Judgement) -> None:
+def note(line: str, known: frozenset[str], found: Judgement) -> None:
     match = LINE.match(line)
     if match is None:
         return

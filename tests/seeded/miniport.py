@@ -232,9 +232,9 @@ FAULTS = (
         "MP-23",
         Subject.MINIPORT,
         ADAPTER,
-        "        if not self.is_removed:\n            self.card.filter.open(False)\n        for queue",
-        "        for queue",
-        "A pause leaves the receiver on, and nothing throws its frames away.",
+        "        if not self.is_running:\n            queue.recycle(nbls)\n            return\n        flags",
+        "        flags",
+        "Frames that were in the ring at a pause are indicated in it.",
         Cites("MINIPORT_PAUSE: no receive is indicated any more", "xdp #125"),
     ),
     Fault(
@@ -312,7 +312,8 @@ FAULTS = (
         "MP-31",
         Subject.MINIPORT,
         ADAPTER,
-        "        reset_device(self.card.registers)\n        self.card.program()\n"
+        "        reset_device(self.card.registers)\n        try:\n            self.card.program()\n"
+        "        except RingFault:\n            self.handle.m_reset_miniport()\n"
         "        self.is_low_power = False\n",
         "        self.is_low_power = False\n",
         "Back in D0 the card is taken for programmed.",

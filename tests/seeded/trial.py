@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
@@ -22,12 +23,12 @@ DRIVERS: Mapping[Subject, tuple[str, ...]] = {
     Subject.COPY_ENGINE: (REFERENCE,),
     Subject.C_EXAMPLE: (C_LIBRARY,),
     Subject.PYTHON_EXAMPLE: (PYTHON_EXAMPLE,),
-    Subject.CARD: (REFERENCE,),
+    Subject.CARD: (REFERENCE, C_LIBRARY, PYTHON_EXAMPLE),
 }
 #: Groups of the suite that can say something of a subject; all where none are named.
 GROUPS: Mapping[Subject, tuple[str, ...]] = {
-    Subject.PROVIDER: ("netdma",),
-    Subject.COPY_ENGINE: ("netdma",),
+    Subject.PROVIDER: ("netdma", "netdma_chains"),
+    Subject.COPY_ENGINE: ("netdma", "netdma_chains"),
 }
 
 
@@ -70,14 +71,31 @@ class Trial:
         return {"fault": fault, "outcome": self.outcome.value, "cases": cases, "seconds": self.seconds}
 
 
+class Baseline:
+    """What fails without a fault, by driver and groups: found out once for all copies, which are alike."""
+
+    def __init__(self) -> None:
+        self._failing: dict[tuple[str, tuple[str, ...]], frozenset[str]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, driver: str, groups: tuple[str, ...], find: Callable[[], frozenset[str]]) -> frozenset[str]:
+        """The cases; `find` is asked when nobody has asked before."""
+        with self._lock:
+            if (driver, groups) not in self._failing:
+                self._failing[driver, groups] = find()
+            return self._failing[driver, groups]
+
+
 class Court:
     """Judges drivers in one workshop; what fails there without a fault counts for nothing."""
 
-    def __init__(self, workshop: SeededWorkshop, *, limit_seconds: float, is_first_enough: bool) -> None:
+    def __init__(
+        self, workshop: SeededWorkshop, baseline: Baseline, *, limit_seconds: float, is_first_enough: bool
+    ) -> None:
         self._workshop = workshop
+        self._baseline = baseline
         self._limit_seconds = limit_seconds
         self._is_first_enough = is_first_enough
-        self._known: dict[tuple[str, tuple[str, ...]], frozenset[str]] = {}
 
     def _judge(
         self, driver: str, groups: tuple[str, ...], known: frozenset[str], is_first: bool
@@ -94,18 +112,21 @@ class Court:
 
     def known(self, driver: str, groups: tuple[str, ...]) -> frozenset[str]:
         """The cases that fail with a sound copy. Raises BuildError when the suite does not run."""
-        key = driver, groups
-        if key not in self._known:
+
+        def find() -> frozenset[str]:
             found = self._judge(driver, groups, frozenset(), False)
             if found.is_void or found.is_over_time:
                 raise BuildError(f"{driver} cannot be judged without a fault:\n{found.said}")
-            self._known[key] = frozenset(found.failed)
-        return self._known[key]
+            return frozenset(found.failed)
 
-    def try_out(self, fault: Fault) -> Trial:
-        """Seed it, judge, heal."""
+        return self._baseline.of(driver, groups, find)
+
+    def try_out(self, fault: Fault, groups: tuple[str, ...] = ()) -> Trial:
+        """Seed it, judge by groups of the suite, or by those that concern its subject, heal."""
         began = time.monotonic()
-        drivers, groups = DRIVERS[fault.subject], GROUPS.get(fault.subject, ())
+        drivers, groups = DRIVERS[fault.subject], groups or GROUPS.get(fault.subject, ())
+        if fault.occurrences(self._workshop.folder) != 1:
+            return Trial(fault, Outcome.VOID, {}, 0.0, f"the text to be replaced is not once in {fault.file}")
         try:
             known = {driver: self.known(driver, groups) for driver in drivers}
             self._workshop.seed(fault)

@@ -22,8 +22,7 @@ class SeededWorkshop(Workshop):
     def open(self) -> None:
         """Copy the project and build it, with the example driver. Raises BuildError."""
         super().open()
-        if (self.folder / C_SOURCE).exists():
-            self.make_driver()
+        self.make_driver()
 
     @property
     def c_driver(self) -> Path:
@@ -32,8 +31,7 @@ class SeededWorkshop(Workshop):
 
     def make_driver(self) -> None:
         """Make the library of the example driver. Raises BuildError."""
-        includes = [f"-I{folder}" for folder in ("csrc/include", "csrc")]
-        self._run([*self.compiler, *DRIVER_FLAGS, *includes, C_SOURCE, "-o", C_LIBRARY])
+        self._run([*self.compiler, *DRIVER_FLAGS, "-Icsrc/include", C_SOURCE, "-o", C_LIBRARY])
 
     def includers(self, header: str) -> list[str]:
         """The sources whose objects were made with a header."""
@@ -45,8 +43,11 @@ class SeededWorkshop(Workshop):
         return frozenset(re.sub(r"\\\n", " ", rule).split()[1:])
 
     def _renew(self, fault: Patch) -> None:
-        if fault.file == C_SOURCE:
-            self.make_driver()
+        if fault.file.startswith(EXAMPLES):
+            if fault.is_compiled:
+                self.make_driver()
+            else:
+                super()._renew(fault)
         elif fault.file.endswith(".h"):
             for source in self.includers(fault.file):
                 self.compile(source)

@@ -299,6 +299,27 @@ def test_senders_wait_for_blocks_and_are_told(small: World) -> None:
     assert completions(small, sockets[2]) == [(5, 20001, 0, True)]
 
 
+@pytest.mark.requirement("BUF-5", "SOCK-7")
+def test_who_waited_once_is_told_again(small: World) -> None:
+    """Twice one socket takes all blocks, and another waits for them: both times it is told."""
+    peers = [Peer(small, port=40000 + i, window=20000) for i in range(2)]
+    greedy, patient = (connect(small, peer) for peer in peers)
+    for _ in range(2):
+        while send(small, greedy, b"a" * (1 << 18)) > 0:
+            pass
+        while send(small, patient, b"b" * 20000) > 0:
+            pass
+        events(small)
+        told = 0
+        for _ in range(200):
+            for segment in map(segment_of, small.transmit()):
+                peer = peers[segment.port - 40000]
+                peer.ack = (segment.seq + len(segment.data)) % NUMBERS
+                peer.send(ACK)
+            told |= events(small).get(patient, 0)
+        assert told & lib.VNIC_EVENT_WRITABLE
+
+
 @pytest.mark.requirement("BUF-2")
 @pytest.mark.parametrize("end", ["read", "reset", "abort", "close"])
 def test_every_block_comes_back(small: World, end: str) -> None:

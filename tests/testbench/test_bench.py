@@ -60,6 +60,24 @@ def test_a_driver_that_declines_is_named_with_its_status() -> None:
         Bench(memory_bytes=16 * 4096)
 
 
+def test_a_fault_plan_is_armed_on_a_bench() -> None:
+    with (
+        Bench(queues=1, cpus=1) as bench,
+        bench.plan("frame in drop", must_fire=True) as plan,
+    ):
+        bench.receive(plain_frame(100), plain_frame(101))
+        bench.settle()
+        assert bench.received == [plain_frame(101)]
+        assert plan.fired == 1
+
+
+def test_a_driver_that_declines_leaves_nothing_open() -> None:
+    before = set(Bench.open)
+    with pytest.raises(RuntimeError, match="does not start"):
+        Bench(memory_bytes=16 * 4096)
+    assert set(Bench.open) == before
+
+
 def test_in_manual_mode_nothing_happens_but_what_is_called() -> None:
     with Bench(queues=1, cpus=1, manual=True) as bench:
         bench.receive(plain_frame(100))

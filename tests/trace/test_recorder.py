@@ -115,6 +115,19 @@ def test_a_recording_that_begins_in_the_middle_stands_on_its_own() -> None:
         assert replay.run() is Outcome.END
 
 
+@pytest.mark.requirement("TRC-12")
+def test_a_map_is_told_again_piece_by_piece() -> None:
+    stream = io.BytesIO()
+    spans = [(0x10000, 0x3000, 3), (0x40000, 0x1000, 1), (0x80000, 0x2000, 2)]
+    with Device(manual=True) as device:
+        for iova, size, permissions in spans:
+            device.map(iova, bytearray(size), permissions)
+        with Recorder(stream, device):
+            pass
+    told = [event for event in events_of(stream.getvalue()) if event.type == EventType.MAP]
+    assert [(event.addr, event.value, event.width) for event in told] == spans
+
+
 def test_several_functions_are_one_order() -> None:
     stream = io.BytesIO()
     with Device(manual=True) as card, CopyEngine(manual=True) as engine, Recorder(stream, card, engine):
@@ -236,3 +249,16 @@ def test_a_bench_of_a_recorded_run_goes_on_the_same() -> None:
             if recorder is not None:
                 recorder.close()
     assert hashes[0] == hashes[1]
+
+
+@pytest.mark.requirement("FLT-8")
+def test_no_recording_begins_while_faults_keep_something() -> None:
+    with Device() as device:
+        device.set_link(10_000)
+        armed = device.arm(Fault(site=FaultSite.FRAME_IN, action=FaultAction.DELAY, argument=10))
+        device.receive(bytes(60))
+        assert device.fault_kept == 1
+        with pytest.raises(ArgumentError, match="keep 1 things"):
+            Recorder(io.BytesIO(), device)
+        armed.disarm()
+        Recorder(io.BytesIO(), device).close()

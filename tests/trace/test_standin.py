@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from vnic.fault import Fault
 from vnic.gen.registers import BAR0
 from vnic.host.memory import GuestMemory
 from vnic.host.system import System
-from vnic.testbench import bench, copy_bench
+from vnic.testbench import Bench
 from vnic.trace.driver_memory import DriverMemory
 from vnic.trace.event import TraceEvent
 from vnic.trace.file import TraceReader, TraceWriter
@@ -49,38 +48,29 @@ def changed(octets: bytes, change: Change) -> bytes:
     return stream.getvalue()
 
 
-@contextmanager
-def in_place_of_the_card(monkeypatch: pytest.MonkeyPatch, octets: bytes) -> Iterator[StandIn]:
-    """A Bench that is made within has a stand-in for a card."""
-    with StandIn(io.BytesIO(octets)) as standin:
-        monkeypatch.setattr(bench, "Device", lambda config: standin)
-        yield standin
-
-
 @pytest.mark.requirement("TRC-26")
 @pytest.mark.parametrize("name", ["bring-up", "rss", "line-interrupt", "dma-errors"])
-def test_the_reference_miniport_does_what_it_did(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reference_miniport_does_what_it_did(name: str) -> None:
     """Bring-up, frames in and out, halt: no device is there."""
     scenario, _ = scenarios.SCENARIOS[name]
-    with in_place_of_the_card(monkeypatch, kept(name)) as standin:
-        scenario()
+    with StandIn(io.BytesIO(kept(name))) as standin:
+        scenario(function=lambda config: standin)
         standin.finish()
 
 
 @pytest.mark.requirement("TRC-26")
-def test_the_copy_engines_driver_does_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_copy_engines_driver_does_what_it_did() -> None:
     """Copies, page breaks and a bus error: what the engine copied comes out of the trace."""
     scenario, _ = scenarios.SCENARIOS["copies"]
     with StandIn(io.BytesIO(kept("copies"))) as standin:
-        monkeypatch.setattr(copy_bench, "CopyEngine", lambda *_, **__: standin)
-        scenario()
+        scenario(function=lambda config: standin)
         standin.finish()
 
 
 @pytest.mark.requirement("TRC-26")
-def test_frames_reach_the_protocol_and_the_wire(monkeypatch: pytest.MonkeyPatch) -> None:
-    def work() -> tuple[list[bytes], list[bytes]]:
-        with bench.Bench(queues=2, cpus=2, keywords={"*InterruptModeration": 0}) as machine:
+def test_frames_reach_the_protocol_and_the_wire() -> None:
+    def work(**more: Any) -> tuple[list[bytes], list[bytes]]:
+        with Bench(queues=2, cpus=2, keywords={"*InterruptModeration": 0}, **more) as machine:
             machine.receive(*scenarios.FLOWS[:4])
             machine.send(*scenarios.FLOWS[4:7])
             machine.settle()
@@ -94,8 +84,8 @@ def test_frames_reach_the_protocol_and_the_wire(monkeypatch: pytest.MonkeyPatch)
     finally:
         Device.watchers.pop()
         recorders[0].close()
-    with in_place_of_the_card(monkeypatch, stream.getvalue()) as standin:
-        assert work() == before
+    with StandIn(io.BytesIO(stream.getvalue())) as standin:
+        assert work(function=lambda config: standin) == before
         standin.finish()
     assert len(before[0]) == 4
     assert len(before[1]) == 3
@@ -136,14 +126,12 @@ def another_value(register: str, bit: int) -> Change:
     ],
     ids=["left out", "changed"],
 )
-def test_a_driver_with_another_register_write_is_named(
-    change: Change, said: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_driver_with_another_register_write_is_named(change: Change, said: list[str]) -> None:
     with (
-        in_place_of_the_card(monkeypatch, changed(kept("bring-up"), change)) as standin,
+        StandIn(io.BytesIO(changed(kept("bring-up"), change))) as standin,
         pytest.raises(StandInError) as caught,
     ):
-        scenarios.bring_up()
+        scenarios.bring_up(function=lambda config: standin)
     text = str(caught.value)
     assert all(part in text for part in said), text
     assert f"at event {caught.value.difference.number}," in text
@@ -153,7 +141,7 @@ def test_a_driver_with_another_register_write_is_named(
 
 
 @pytest.mark.requirement("TRC-26")
-def test_a_driver_with_another_descriptor_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_with_another_descriptor_is_named() -> None:
     """One octet of what the card read of a ring."""
     done: list[int] = []
 
@@ -164,10 +152,10 @@ def test_a_driver_with_another_descriptor_is_named(monkeypatch: pytest.MonkeyPat
         return event
 
     with (
-        in_place_of_the_card(monkeypatch, changed(kept("rss"), change)),
+        StandIn(io.BytesIO(changed(kept("rss"), change))) as standin,
         pytest.raises(StandInError, match=r"octet 9 of \d+, at 0x[0-9a-f]+: 0x.. in the trace, 0x.. now"),
     ):
-        scenarios.rss()
+        scenarios.rss(function=lambda config: standin)
 
 
 # -- the function alone --------------------------------------------------------------------------------------

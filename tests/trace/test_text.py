@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vnic.abi import DmaPurpose, DmaStatus, EventType, InterruptKind
+from vnic.fault import Fault, FaultAction, FaultSite, pack
 from vnic.gen.registers import BAR0, CONFIG, COPY_BAR0
 from vnic.trace.align import WINDOW, Pair, aligned
 from vnic.trace.event import TraceEvent
@@ -14,6 +15,7 @@ from vnic.trace.header import FunctionHeader, TraceHeader
 from vnic.trace.names import Names
 from vnic.trace.text import Lines
 
+DROP = Fault(site=FaultSite.INTERRUPT, action=FaultAction.DROP, index=2)
 HEADER = TraceHeader((FunctionHeader(0, "nic"), FunctionHeader(1, "copy")))
 LINES = Lines(HEADER)
 NEVER = (1 << 64) - 1
@@ -167,3 +169,16 @@ def test_far_behind_the_window_it_still_ends() -> None:
     left = of(*range(3 * WINDOW))
     right = of(*range(10_000, 10_000 + 2 * WINDOW), *range(3 * WINDOW))
     assert len(list(aligned(left, right))) > 0
+
+
+@pytest.mark.requirement("FLT-2")
+def test_a_fault_is_named_where_its_arming_went_by() -> None:
+    lines = Lines(HEADER)
+    fired = TraceEvent(0, EventType.FAULT, 5, index=2, addr=0xFEE00000, value=3)
+    assert lines.what(fired) == "fault 3 fired"
+    arm = TraceEvent(0, EventType.ARM, 5, value=3, data=pack(DROP), length=56)
+    assert lines.what(arm) == "arm 3 interrupt drop index=2"
+    assert lines.what(fired) == "fault 3 fired: interrupt drop, index 2 0xfee00000"
+    assert lines.what(fired._replace(function=1)) == "fault 3 fired"
+    assert lines.what(TraceEvent(0, EventType.ARM, 5, value=3)) == "disarm 3"
+    assert lines.what(fired) == "fault 3 fired"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from vnic.abi import DmaPurpose, DmaStatus, FaultAction, FaultSite, ResetLevel
 from vnic.copy_engine import CopyEngine
@@ -31,39 +31,39 @@ def _flow(number: int) -> bytes:
 FLOWS = [_flow(number) for number in range(12)]
 
 
-def bring_up() -> None:
-    """Probe, start, stop; MSI-X."""
-    Bench(queues=4, cpus=4).close()
+def bring_up(**bench: Any) -> None:
+    """Probe, start, stop; MSI-X. Here and below, `bench` is more of the bench's parameters."""
+    Bench(queues=4, cpus=4, **bench).close()
 
 
-def line_interrupt() -> None:
+def line_interrupt(**bench: Any) -> None:
     """One line for everything, with moderation."""
-    with Bench(queues=2, cpus=2, interrupt="line") as bench:
+    with Bench(queues=2, cpus=2, interrupt="line", **bench) as machine:
         for frame in FLOWS[:6]:
-            bench.receive(frame)
-        bench.advance(1_000_000)
+            machine.receive(frame)
+        machine.advance(1_000_000)
 
 
-def rss() -> None:
+def rss(**bench: Any) -> None:
     """Flows over four queues, then another table."""
-    with Bench(queues=4, cpus=4, keywords={"*InterruptModeration": 0}) as bench:
-        bench.set_rss()
-        bench.receive(*FLOWS)
-        bench.send(*FLOWS[:4])
-        bench.settle()
+    with Bench(queues=4, cpus=4, keywords={"*InterruptModeration": 0}, **bench) as machine:
+        machine.set_rss()
+        machine.receive(*FLOWS)
+        machine.send(*FLOWS[:4])
+        machine.settle()
 
 
-def dma_errors() -> None:
+def dma_errors(**bench: Any) -> None:
     """Every transfer for data fails once; descriptors, too."""
-    with Bench(queues=2, cpus=2, keywords={"*InterruptModeration": 0}) as bench:
+    with Bench(queues=2, cpus=2, keywords={"*InterruptModeration": 0}, **bench) as machine:
         for purpose, site in ((DmaPurpose.DATA, FaultSite.DMA_WRITE), (DmaPurpose.DATA, FaultSite.DMA_READ)):
             fault = Fault(
                 site=site, action=FaultAction.ERROR, index=purpose, argument=int(DmaStatus.UNSUPPORTED)
             )
-            with bench.device.arm(fault):
-                bench.receive(FLOWS[0])
-                bench.send(FLOWS[1])
-                bench.settle()
+            with machine.device.arm(fault):
+                machine.receive(FLOWS[0])
+                machine.send(FLOWS[1])
+                machine.settle()
 
 
 def resets() -> None:
@@ -90,22 +90,22 @@ def chimney() -> None:
         assert traffic.run().initiates > 0
 
 
-def copies() -> None:
+def copies(**bench: Any) -> None:
     """NetDMA: a provider of version 2.0 copies, with page breaks, and meets an error."""
-    with CopyBench(channels=2, cpus=2) as bench:
+    with CopyBench(channels=2, cpus=2, **bench) as machine:
         client = _Client()
-        channel = bench.interface.register_client(client).allocate_channel(0)
+        channel = machine.interface.register_client(client).allocate_channel(0)
         assert channel is not None
-        source, target = bench.buffer(bytes(range(256)) * 40), bench.buffer(256 * 40)
-        _copy(bench, channel, target.address, source.address, 9000)
+        source, target = machine.buffer(bytes(range(256)) * 40), machine.buffer(256 * 40)
+        _copy(machine, channel, target.address, source.address, 9000)
         fault = Fault(
             site=FaultSite.DMA_READ,
             action=FaultAction.ERROR,
             index=DmaPurpose.DATA,
             argument=DmaStatus.ABORTED,
         )
-        with bench.engine.arm(fault):
-            _copy(bench, channel, target.address, source.address, 500)
+        with machine.engine.arm(fault):
+            _copy(machine, channel, target.address, source.address, 500)
         channel.free()
         source.free()
         target.free()
@@ -122,7 +122,7 @@ def _copy(bench: CopyBench, channel: DmaChannel, to: int, source: int, size: int
 
 
 #: Name of the file, scenario, and which of its devices is kept.
-SCENARIOS: Final[dict[str, tuple[Callable[[], None], type]]] = {
+SCENARIOS: Final[dict[str, tuple[Callable[..., None], type]]] = {
     "bring-up": (bring_up, Device),
     "line-interrupt": (line_interrupt, Device),
     "rss": (rss, Device),

@@ -11,7 +11,7 @@ from vnic.abi import DmaPurpose, EventType, InterruptKind
 from vnic.commands.dma_tally import ENGINE_ALONE, MEMCPY, THROUGH_NETDMA, Plan, Tally
 from vnic.errors import UnrestError
 from vnic.events import Event
-from vnic.fault import DmaStatus, Fault, FaultAction, FaultHandle, FaultSite
+from vnic.fault import ANY, DmaStatus, Fault, FaultAction, FaultHandle, FaultSite
 from vnic.gen.registers import COPY_BAR0
 from vnic.host.bus import PAGE, Interrupt
 from vnic.host.memory import GuestBuffer
@@ -233,7 +233,7 @@ class Copies:
         fault = Fault(
             site=site,
             action=FaultAction.DROP if is_lost else FaultAction.ERROR,
-            **({} if purpose is None else {"index": int(purpose)}),
+            index=ANY if purpose is None else int(purpose),
             skip=0 if is_lost else self._random.randint(0, before),
             argument=0 if is_lost else int(self._random.choice(_STATUSES)),
         )

@@ -19,6 +19,9 @@ from vnic.link.capture import CaptureWriter
 from vnic.ndis.rss import SECRET_KEY_BYTES, HashType
 from vnic.ndis.status import NDIS_STATUS
 from vnic.testbench.bench import RSS_KEY, Bench
+from vnic.testbench.fault_plan import FaultPlan, Rule
+from vnic.testbench.fault_plan_handle import PlanHandle, arm
+from vnic.testbench.fault_plan_text import format_rule, parse_rule
 from vnic.testbench.passage import Indication, Outcome, Passage, Share
 from vnic.trace.ambient import recording
 from vnic.wire.capture import CapturedFrame, open_capture
@@ -74,6 +77,15 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--record", type=Path, metavar="FILE", help="keep a trace of what happens; see `vnic trace --help`"
     )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        type=_rule,
+        default=[],
+        metavar="RULE",
+        help="let something go wrong, like 'interrupt vector=1 drop every=10'; may be given again; "
+        "chances are drawn by --seed",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     chimney.declare(parser)
 
@@ -106,6 +118,13 @@ def _key(text: str) -> bytes:
     if len(key) != SECRET_KEY_BYTES:
         raise argparse.ArgumentTypeError(f"the key has {len(key)} bytes, not {SECRET_KEY_BYTES}")
     return key
+
+
+def _rule(text: str) -> Rule:
+    try:
+        return parse_rule(text)
+    except ArgumentError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 # ---- the run -----------------------------------------------------------------------------------------------
@@ -153,15 +172,17 @@ def execute(options: argparse.Namespace) -> int:
 
 def _execute(options: argparse.Namespace) -> int:
     if options.chimney or options.netdma:
+        if options.fault:
+            raise ArgumentError("--fault is for captures")
         return chimney.execute(options)
     path = Path(options.capture) if options.capture else Path(str(files("vnic") / "data" / SHIPPED))
     source = Source(path, sys.stderr.isatty() and not options.json)
     try:
-        outcome = _push(source, options)
+        outcome, faults = _push(source, options)
     except OSError as error:
         raise ArgumentError(f"{error.filename or path}: {error.strerror}") from error
     if options.json or outcome.frames or source.error is None:
-        (_print_json if options.json else _print_text)(outcome, source, path)
+        (_print_json if options.json else _print_text)(outcome, source, path, faults)
     if source.error is not None:
         print(f"vnic: {path}: {source.error}", file=sys.stderr)
         return 2
@@ -185,7 +206,7 @@ def _make_bench(options: argparse.Namespace) -> Bench:
     )
 
 
-def _push(source: Source, options: argparse.Namespace) -> Outcome:
+def _push(source: Source, options: argparse.Namespace) -> tuple[Outcome, PlanHandle]:
     with ExitStack() as stack:
         writer = stack.enter_context(CaptureWriter(options.out)) if options.out else None
         bench = stack.enter_context(_make_bench(options))
@@ -193,11 +214,12 @@ def _push(source: Source, options: argparse.Namespace) -> Outcome:
             status = bench.set_rss(types=int(options.rss_types), key=options.key)
             if status != NDIS_STATUS.SUCCESS:
                 raise ArgumentError(f"the driver refuses this RSS configuration: {status!s}")
+        faults = stack.enter_context(arm(bench, FaultPlan(tuple(options.fault), options.seed or 0)))
         passage = Passage(bench, int(options.rss_types), options.key)
         for indications in passage.run(source):
             if writer is not None:
                 _write(writer, indications)
-        return passage.outcome
+        return passage.outcome, faults
 
 
 def _write(writer: CaptureWriter, indications: Iterable[Indication]) -> None:
@@ -218,7 +240,12 @@ def _shares(shares: dict[int, Share]) -> list[tuple[int, int, int, int]]:
     return [(number, share.frames, share.bytes, len(share.flows)) for number, share in sorted(shares.items())]
 
 
-def _print_text(outcome: Outcome, source: Source, path: Path) -> None:
+def _fired(faults: PlanHandle) -> list[tuple[str, int]]:
+    rules = enumerate(faults.plan.rules)
+    return [(format_rule(rule), faults.fired_of(number)) for number, rule in rules]
+
+
+def _print_text(outcome: Outcome, source: Source, path: Path, faults: PlanHandle) -> None:
     columns = ("frames", "bytes", "flows")
     print(f"{path.name}: {outcome.frames:,} frames, {outcome.bytes:,} bytes, {len(outcome.flows):,} flows")
     print_tables(
@@ -236,6 +263,7 @@ def _print_text(outcome: Outcome, source: Source, path: Path) -> None:
                     ("DPCs", outcome.dpcs),
                 ],
             ),
+            Table("Faults", ("rule", "fired"), list(_fired(faults))),
             Table("Problems", ("what", "frames"), list(outcome.problems.most_common())),
         ]
     )
@@ -255,7 +283,7 @@ def _verdict(outcome: Outcome) -> str:
     )
 
 
-def _print_json(outcome: Outcome, source: Source, path: Path) -> None:
+def _print_json(outcome: Outcome, source: Source, path: Path, faults: PlanHandle) -> None:
     def shares(found: dict[int, Share]) -> dict[str, dict[str, int]]:
         return {str(n): {"frames": f, "bytes": b, "flows": w} for n, f, b, w in _shares(found)}
 
@@ -276,6 +304,7 @@ def _print_json(outcome: Outcome, source: Source, path: Path) -> None:
                 "causes": outcome.causes,
                 "interrupts": outcome.interrupts,
                 "dpcs": outcome.dpcs,
+                "faults": [{"rule": rule, "fired": fired} for rule, fired in _fired(faults)],
                 "problems": dict(outcome.problems),
                 "error": str(source.error) if source.error else None,
             },

@@ -8,14 +8,13 @@ The C fuzzer (tests/fuzz/oplang.h) reads and writes the same.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
 from vnic.abi import OpCode
 from vnic.errors import ArgumentError
-from vnic.fault import Fault
+from vnic.fault import Fault, pack, unpack
 
 VERSION = 1
 STEPS_MAX = 256
@@ -25,9 +24,6 @@ _BYTE, _WORD = 0xFF, (1 << 64) - 1
 
 _END, _ESC = b"\xc0", b"\xdb"
 _ESC_END, _ESC_ESC = b"\xdb\xdc", b"\xdb\xdd"
-
-# struct vnic_fault.
-_FAULT = struct.Struct("<BBB5s6Q")
 
 
 class WorldCode(IntEnum):
@@ -214,27 +210,12 @@ def from_text(text: str) -> Program:
 
 def pack_fault(fault: Fault) -> bytes:
     """The data of an ARM: struct vnic_fault."""
-    numbers = (fault.first, fault.last, fault.skip, fault.count, fault.argument, fault.mask)
-    return _FAULT.pack(fault.site, fault.action, fault.index, bytes(5), *numbers)
+    return pack(fault)
 
 
-def unpack_fault(data: bytes) -> Fault | None:
-    """The fault of an ARM, sound or not; None when its reserved bytes are not 0."""
-    site, action, index, reserved, *numbers = _FAULT.unpack(data[: _FAULT.size].ljust(_FAULT.size, b"\0"))
-    first, last, skip, count, argument, mask = numbers
-    if any(reserved):
-        return None
-    return Fault(
-        site=site,
-        action=action,
-        index=index,
-        first=first,
-        last=last,
-        skip=skip,
-        count=count,
-        argument=argument,
-        mask=mask,
-    )
+def unpack_fault(data: bytes) -> Fault:
+    """The fault of an ARM, sound or not."""
+    return unpack(data)
 
 
 def pack_edits(edits: Iterable[tuple[int, int, int]]) -> bytes:

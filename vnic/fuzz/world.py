@@ -324,10 +324,8 @@ class World:
             self.said.append(-1)
 
     def _arm(self, data: bytes) -> None:
-        fault = unpack_fault(data)
         try:
-            if fault is not None:
-                self.said.append(self.device.arm(fault).number)
+            self.said.append(self.device.arm(unpack_fault(data)).number)
         except VnicError:
             self.said.append(-1)
 

@@ -57,6 +57,11 @@ class VirtualClock:
         self._drop_disarmed()
         return self._heap[0][0] if self._heap else None
 
+    @property
+    def armed(self) -> list[Timer]:
+        """The timers that wait, earliest first."""
+        return [timer for _, _, timer in sorted(self._heap, key=lambda entry: entry[:2]) if timer.is_armed]
+
     def advance_to(self, time_ns: int) -> int:
         """Move to `time_ns`, firing what is due on the way; returns the number of timers fired."""
         if time_ns < self._now_ns:

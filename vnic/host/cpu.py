@@ -57,7 +57,7 @@ class Step:
     depth: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Item:
     """Something pending on one processor."""
 
@@ -91,6 +91,8 @@ class Processors:
         self.current = 0
         self.depth = 0
         self.locks_held = 0
+        #: The spin locks that are held, in the order in which they were taken.
+        self.locks: list[SpinLock] = []
         self.schedule: deque[Step] = deque(maxlen=log_length)
         self._cpus = [Processor() for _ in range(count)]
         self._work: deque[Item] = deque()
@@ -159,7 +161,25 @@ class Processors:
         """Whether nothing at all is pending."""
         return not self._work and not any(cpu.pending for cpu in self._cpus)
 
+    @property
+    def pending(self) -> list[Item]:
+        """All that waits: interrupts and DPCs by processor, then work items."""
+        return [*(item for cpu in self._cpus for item in cpu.pending.values()), *self._work]
+
     # -- running it ----------------------------------------------------------------------------------------
+
+    @property
+    def eligible(self) -> list[Item]:
+        """What could run next from PASSIVE: each interrupt and DPC that no level keeps, one work item."""
+        return [*self._eligible(), *list(self._work)[:1]]
+
+    def run_one(self, item: Item) -> None:
+        """Run one of `eligible`, to its end; SchedulerError when it is none, or not at PASSIVE."""
+        if self.level != Level.PASSIVE:
+            raise SchedulerError(f"processor {self.current} is at {self.level.name}; only PASSIVE chooses")
+        if not any(each is item for each in self.eligible):
+            raise SchedulerError(f"{item.name} on processor {item.cpu} cannot run now")
+        self._run(item, "chosen")
 
     def yield_point(self, where: str) -> None:
         """A place where other processors may get ahead: runs any number of eligible interrupts and DPCs."""
@@ -280,6 +300,7 @@ class SpinLock:
         cpu = processors[processors.current]
         self.owner, self._saved, cpu.level = processors.current, cpu.level, Level.DISPATCH
         processors.locks_held += 1
+        processors.locks.append(self)
         return self
 
     def __exit__(
@@ -288,6 +309,7 @@ class SpinLock:
         assert self.owner is not None
         self._processors[self.owner].level = self._saved
         self._processors.locks_held -= 1
+        self._processors.locks.remove(self)
         self.owner = None
 
 

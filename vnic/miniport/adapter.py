@@ -355,7 +355,10 @@ class Adapter(Miniport):
         bus.enable_device()
         bus.set_master()
         reset_device(self.card.registers)
-        self.card.program()
+        try:
+            self.card.program()
+        except RingFault:
+            self.handle.m_reset_miniport()
         self.is_low_power = False
         self._chimney.resume()
         self._report_link()
@@ -375,7 +378,7 @@ class Adapter(Miniport):
             if queue.has_news:  # an interrupt may have been lost; a DPC too many does no harm
                 self.card.interrupts.queue_again(0, queue)
         stuck = [queue.is_stuck() or queue.ring_error() is not RingError.NONE for queue in queues]
-        return any(stuck)
+        return any(stuck) or self._chimney.is_stuck
 
     def reset_ex(self) -> ResetResult:
         """MiniportResetEx: device reset; all settings are restored from the driver's own records."""
@@ -390,11 +393,12 @@ class Adapter(Miniport):
                 card.program()
         except RingFault:
             status = NDIS_STATUS.HARD_ERRORS
-        self.is_resetting = False
         self._complete_sends(done)
         self._chimney.tell_all()
         self.check_pause()
         self._report_link()
+        # Not before: who is told sends again, and a send must not outlive the reset.
+        self.is_resetting = False
         return ResetResult(status)
 
     def device_pnp_event_notify(self, event: PnpEvent) -> None:

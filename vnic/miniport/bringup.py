@@ -8,6 +8,7 @@ from vnic.gen.enums import TestOp, TestResult
 from vnic.gen.registers import BAR0, CONFIG, GlbCtrl, GlbFeatures
 from vnic.host.bus import Bus, Coherent
 from vnic.miniport.registers import BlockError, Registers
+from vnic.ndis.miniport import NdisFailure
 from vnic.ndis.status import NDIS_STATUS
 
 _CLASS_ETHERNET = 0x020000
@@ -15,14 +16,14 @@ _ECHO_PATTERNS = (0x00000000, 0x55555555, 0xAAAAAAAA, 0x7FFFFFFF)
 _TEST_BYTES = 256
 _POLL_NS = 1_000
 _POLLS = 1_000
+_FRAME_MIN, _FRAME_MAX = 1514, 65_535
+_RING_MIN, _RING_MAX = 16, 1 << 16
+_LSO_MAX = 1 << 20
+_TABLE_LOG2_MAX = 7
 
 
-class BringUpError(Exception):
+class BringUpError(NdisFailure):
     """The card cannot be used; `status` is what initialization returns."""
-
-    def __init__(self, status: NDIS_STATUS, message: str) -> None:
-        super().__init__(f"{message} ({status})")
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,32 @@ def _run_dma(bus: Bus, registers: Registers, operation: TestOp, source: int, des
 
 
 def read_capacities(registers: Registers) -> Capacities:
-    """7: what the card has."""
+    """7: what the card has; BringUpError when that is no card that could work."""
+    capacities = _read_capacities(registers)
+    wrong = _contradiction(capacities)
+    if wrong:
+        raise BringUpError(NDIS_STATUS.DEVICE_FAILED, wrong)
+    return capacities
+
+
+def _contradiction(found: Capacities) -> str:
+    """What no card says of itself, or nothing; lengths that are too long are memory's to refuse."""
+    for what, is_wrong in (
+        (f"{found.queue_pairs} queue pairs", not 1 <= found.queue_pairs <= BAR0.QP_CQ_BASE.count),
+        (f"{found.vectors} vectors", not 1 <= found.vectors <= BAR0.VEC_CTRL.count),
+        (f"frames of {found.max_frame} bytes", not _FRAME_MIN <= found.max_frame <= _FRAME_MAX),
+        (f"rings of {found.max_ring}", not _RING_MIN <= found.max_ring <= _RING_MAX),
+        (f"large sends of {found.max_lso} bytes", not found.max_frame <= found.max_lso <= _LSO_MAX),
+        (f"{found.multicast} multicast addresses", found.multicast > BAR0.MAC_MULTICAST.count),
+        ("a group address as its own", bool(found.permanent_address[0] & 1)),
+        (f"an RSS table of 2^{found.rss_table_log2}", found.rss_table_log2 > _TABLE_LOG2_MAX),
+    ):
+        if is_wrong:
+            return what
+    return ""
+
+
+def _read_capacities(registers: Registers) -> Capacities:
     caps = BAR0.GLB_CAPS.decode(registers.read(BAR0.GLB_CAPS))
     return Capacities(
         queue_pairs=caps["QUEUE_PAIRS"],

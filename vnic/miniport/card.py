@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from vnic.gen.enums import RingError
 from vnic.gen.registers import BAR0, GlbFeatures, MacRxCtrl, MacTxCtrl
@@ -239,10 +240,9 @@ class Card:
         for queue in self.queues:
             with queue.lock:
                 if queue.ring_error() is not RingError.NONE:
-                    try:
-                        done += queue.restart(status)
-                    except RingFault:
-                        done += queue.forget(status)
+                    done += queue.reset(status)
+                    with suppress(RingFault):  # the check for hang finds a ring that stands
+                        queue.start()
         if has_failed and self.chimney is not None:
             self.chimney.start()
         return done

@@ -241,6 +241,11 @@ class Chimney:
             if pool.has_spare:
                 pool.flush()
 
+    def is_stuck(self) -> bool:
+        """Whether a command has not ended between several hang checks."""
+        with self.lock:
+            return self.is_started and self.commands.is_stuck()
+
     def poke(self) -> None:
         """Now and then: what found no room in a ring may find it now."""
         with self.section():

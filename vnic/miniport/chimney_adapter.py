@@ -75,6 +75,11 @@ class AdapterChimney:
         if self._chimney is not None:
             self._chimney.poke()
 
+    @property
+    def is_stuck(self) -> bool:
+        """At each hang check: whether the card does not end its commands."""
+        return self._chimney is not None and self._chimney.is_stuck()
+
     def tell_all(self) -> None:
         """The card was reset: what was offloaded hears of it before the reset is complete."""
         if self._chimney is not None:

@@ -299,10 +299,10 @@ class Connection(ChimneyObject):
 
     def lose(self) -> None:
         """The hardware lost it: Retrieve, Abort, and nothing is outstanding. [hardware-corrupt sequence]"""
-        self.is_lost = True
+        was_lost, self.is_lost = self.is_lost, True
         if self.ending is not None:
             return
-        if not self.is_aborted:
+        if not (self.is_aborted or was_lost):  # a second reset is no news
             self.tell_event(TCP_OFFLOAD_EVENT_TYPE.RETRIEVE, TCP_UPLOAD_REASON.HARDWARE_FAILURE)
             self.tell_event(TCP_OFFLOAD_EVENT_TYPE.ABORT)
         self.end_requests(_ABORTED)

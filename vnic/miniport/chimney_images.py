@@ -20,6 +20,7 @@ from vnic.ndis.chimney import (
 )
 
 _MAC_BYTES = 6
+_SEQUENCES = 1 << 32
 
 
 class ImageError(ValueError):
@@ -196,9 +197,12 @@ def unpack_cached(it: ChmTcp) -> TCP_OFFLOAD_STATE_CACHED:
 
 
 def unpack_delegated(it: ChmTcp) -> TCP_OFFLOAD_STATE_DELEGATED:
-    """DELEGATED of an image, backlogs included; raises ImageError for a state that there is not."""
+    """DELEGATED of an image, backlogs included; raises ImageError for a state that there is not. [INV-14]"""
     if it.state not in TCP_OFFLOAD_CONNECTION_STATE.__members__.values():
         raise ImageError(f"TCP_OFFLOAD_CONNECTION_STATE {it.state}")
+    sent, most = ((each - it.snd_una) % _SEQUENCES for each in (it.snd_nxt, it.snd_max))
+    if sent > most or most >= _SEQUENCES // 2:
+        raise ImageError(f"SndUna {it.snd_una}, SndNxt {it.snd_nxt}, SndMax {it.snd_max}")
     return TCP_OFFLOAD_STATE_DELEGATED(
         TCP_OFFLOAD_CONNECTION_STATE(it.state),
         KeepAlive=KeepAliveState(it.keep_alive_probe_count, it.keep_alive_timeout_delta),

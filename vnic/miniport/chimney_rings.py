@@ -21,6 +21,7 @@ _IMAGE_BYTES = {
     ChmObject.TCP: ChmTcp.SIZE,
 }
 _ANSWERS = (ChmOp.QUERY, ChmOp.TERMINATE)
+_RINGS_AGAIN, _IS_STUCK = 1, 3  # checks for hang at which the oldest command was under way already
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class CommandRing:
         self._waiting: deque[Command] = deque()
         self._in_flight: dict[int, Command] = {}
         self._announced = 0
+        self._oldest: int | None = None
+        self._still_checks = 0
 
     def start(self, queue: int) -> None:
         """Configure and run the ring; `queue` takes what no connection's does. Raises RingFault."""
@@ -104,12 +107,24 @@ class CommandRing:
             self._announced = self.ring.tail
             self._registers.write(BAR0.CHM_ADMIN_TAIL, self.ring.tail_index)
 
+    def is_stuck(self) -> bool:
+        """At each hang check: whether the oldest command does not end; a lost doorbell is rung again."""
+        oldest = next(iter(self._in_flight), None)
+        is_still = oldest is not None and oldest == self._oldest
+        self._still_checks = self._still_checks + 1 if is_still else 0
+        self._oldest = oldest
+        if self._still_checks == _RINGS_AGAIN:
+            self._registers.write(BAR0.CHM_ADMIN_TAIL, self.ring.tail_index)
+        return self._still_checks >= _IS_STUCK
+
     def _write(self, command: Command) -> None:
         slot, cookie = self.ring.tail % self.ring.count, self.ring.tail & 0xFFFFFFFF
         at = 2 * slot * _IMAGE_ROOM
         size = _IMAGE_BYTES[command.object]
         self._images.view[at : at + len(command.image)] = command.image
         has_out = command.op in _ANSWERS
+        if has_out:  # nonsense for any object, should the card's write be lost
+            self._images.view[at + _IMAGE_ROOM : at + _IMAGE_ROOM + size] = b"\xff" * size
         memory = command.list_memory
         self.ring.put(
             ChmCommand(
@@ -131,9 +146,10 @@ class CommandRing:
 
     def complete(self, entry: ChmAdminCompletion) -> None:
         """One CHM_ADMIN entry: its command ends. Raises RingFault for a cookie of nobody."""
-        command = self._in_flight.pop(entry.cookie, None)
+        command = self._in_flight.get(entry.cookie)
         if command is None or entry.op != command.op or entry.object != command.object:
             raise RingFault(f"completion of admin command {entry.cookie:#x}, which is not under way")
+        del self._in_flight[entry.cookie]
         at = (2 * (entry.cookie % self.ring.count) + 1) * _IMAGE_ROOM
         image = bytes(self._images.view[at : at + _IMAGE_BYTES[command.object]])
         self._drop_list(command)
@@ -158,6 +174,7 @@ class CommandRing:
         self._waiting.clear()
         self.ring.clear()
         self._announced = 0
+        self._oldest, self._still_checks = None, 0
         for command in commands:
             self._drop_list(command)
             command.done(LOST)

@@ -91,8 +91,9 @@ class QueuePair:
             undo.pop_all()
         self._announce_receive = self._doorbell(BAR0.QP_RX_TAIL.name)
         self._announce_completions = self._doorbell(BAR0.QP_CQ_TAIL.name)
-        self._seen_head = 0
+        self._seen = 0, 0  # QP_TX_HEAD, and the oldest descriptor that was not reported
         self._stuck_checks = 0
+        self._hole: int | None = None  # where an entry is missing before others
 
     def _doorbell(self, name: str) -> Callable[[int], None]:
         offset = self._registers.offset(BAR0.MAP[name], self.index)
@@ -142,15 +143,14 @@ class QueuePair:
         done = self.transmit.abort_all(status)
         self.receive.reclaim()
         self._completions.clear()
-        self._seen_head = self._stuck_checks = 0
+        self._seen, self._stuck_checks = (0, 0), 0
+        self._hole = None
         return done
 
-    def restart(self, status: NDIS_STATUS) -> list[NetBufferList]:
-        """Reset this pair's rings alone and start them again; the sends that were lost. Raises RingFault."""
+    def reset(self, status: NDIS_STATUS) -> list[NetBufferList]:
+        """Reset this pair's rings alone, for start(); the sends that were lost."""
         self._registers.write(BAR0.QP_CQ_CTRL, QpCqCtrl.RESET, self.index)
-        done = self.forget(status)
-        self.start()
-        return done
+        return self.forget(status)
 
     def free(self) -> None:
         """Give all memory back; the rings are stopped or reset."""
@@ -218,10 +218,19 @@ class QueuePair:
             return self._completions.has_news
 
     def is_stuck(self) -> bool:
-        """Whether the card took no descriptor between two checks though some were there all the time."""
+        """Whether no send was done between two checks, nor a descriptor taken, though some were there."""
         with self.lock:
             head = self._registers.read(BAR0.QP_TX_HEAD, self.index)
-            has_work = self.transmit.posted and head != self.transmit.ring.tail_index
-            self._stuck_checks = self._stuck_checks + 1 if has_work and head == self._seen_head else 0
-            self._seen_head = head
-        return self._stuck_checks >= 2
+            seen = head, self.transmit.ring.head
+            is_still = bool(self.transmit.posted) and seen == self._seen
+            self._stuck_checks = self._stuck_checks + 1 if is_still else 0
+            self._seen = seen
+            return self._has_old_hole() or self._stuck_checks >= 2
+
+    def _has_old_hole(self) -> bool:
+        """Whether at two checks the same completion was not there though the card went on: it is lost."""
+        completions = self._completions
+        written = self._registers.read(BAR0.QP_CQ_HEAD, self.index)
+        is_hole = written != completions.position and not completions.has_news
+        before, self._hole = self._hole, completions.position if is_hole else None
+        return is_hole and before == self._hole

@@ -12,15 +12,22 @@ from enum import IntFlag
 from vnic.gen.descriptors import RxCompletion, RxDesc
 from vnic.gen.enums import CsumResult, RxError
 from vnic.host.bus import Bus
-from vnic.miniport.buffers import DATA_BYTES, BufferPool, Memory, ReceiveBuffer
+from vnic.miniport.buffers import DATA_BYTES, HEADER_BYTES, BufferPool, Memory, ReceiveBuffer
 from vnic.miniport.offload import TaskOffloads
 from vnic.miniport.ring import DescriptorRing
 from vnic.ndis.net_buffer_list import NetBufferList
 from vnic.ndis.oob import ReceiveChecksum, Slot, Vlan
-from vnic.ndis.rss import HASH_FUNCTION_TOEPLITZ
+from vnic.ndis.rss import HASH_FUNCTION_TOEPLITZ, HashType
 from vnic.ndis.status import NDIS_STATUS
 
 _HASH_TYPE_SHIFT = 8
+_ETHERNET_BYTES = 14
+#: Types of which a card may name the one where the other is enabled.
+_TWINS = (
+    HashType.IPV6 | HashType.IPV6_EX,
+    HashType.TCP_IPV6 | HashType.TCP_IPV6_EX,
+    HashType.UDP_IPV6 | HashType.UDP_IPV6_EX,
+)
 
 
 class NblFlag(IntFlag):
@@ -56,6 +63,7 @@ class ReceiveQueue:
         source_handle: object,
     ) -> None:
         self.indicated = 0
+        self._hash_types = self._hash_types_before = 0
         self._offloads = offloads
         with ExitStack() as undo:
             self.ring = DescriptorRing(bus, count, RxDesc.SIZE)
@@ -106,11 +114,11 @@ class ReceiveQueue:
 
     def _assemble(self, frame: list[tuple[ReceiveBuffer, RxCompletion]]) -> NetBufferList:
         first, entry = frame[0]
-        self._chain(frame)
         length = sum(each.len for _, each in frame) + entry.hdr_len
-        if length != entry.frame_len:
+        if not _fits(frame) or length != entry.frame_len or length < _ETHERNET_BYTES:
             self._spare.extend(each for each, _ in frame)
             raise RingFault(f"{length} bytes in buffers, {entry.frame_len} in the frame")
+        self._chain(frame)
         first.net_buffer.data_offset, first.net_buffer.data_length = 0, length
         nbl = first.nbl
         nbl.next = None
@@ -135,7 +143,7 @@ class ReceiveQueue:
 
     def _describe(self, nbl: NetBufferList, entry: RxCompletion) -> None:
         """Hash, checksum verdicts, tag, split. [INV-53] without a type neither function nor value is set."""
-        if entry.hash_type:
+        if entry.hash_type and self._may_carry(entry.hash_type << _HASH_TYPE_SHIFT):
             nbl.set_hash(entry.hash_type << _HASH_TYPE_SHIFT, HASH_FUNCTION_TOEPLITZ, entry.hash)
         nbl.set_info(Slot.TCP_IP_CHECKSUM, self._verdicts(entry))
         if entry.vlan:
@@ -143,7 +151,20 @@ class ReceiveQueue:
             nbl.set_info(Slot.IEEE_8021Q, Vlan(tci >> 13, bool(tci >> 12 & 1), tci & 0xFFF).value)
         nbl.flags = nbl.flags & _UNSPLIT | (int(_split_flags(entry)) if entry.split else 0)
 
+    def enable_hashes(self, types: int) -> None:
+        """These types from now on; frames that were hashed before the change may still come."""
+        enabled = with_twins(types)
+        if enabled != self._hash_types:
+            self._hash_types, self._hash_types_before = enabled, self._hash_types
+
+    def _may_carry(self, hash_type: int) -> bool:
+        """Whether it is one type, and one that was enabled. [INV-56]"""
+        enabled = self._hash_types | self._hash_types_before
+        return bool(hash_type & enabled) and not hash_type & hash_type - 1
+
     def _verdicts(self, entry: RxCompletion) -> int:
+        if entry.tcp and entry.udp:  # no frame is both: nothing that the card says of it counts
+            return 0
         wanted = self._offloads.receive(bool(entry.ipv6))
         ip = entry.ip_csum if wanted.ip_checksum else CsumResult.NONE
         tcp = entry.l4_csum if entry.tcp and wanted.tcp_checksum else CsumResult.NONE
@@ -176,6 +197,20 @@ class ReceiveQueue:
         self.reclaim()
         self._pool.free()
         self.ring.free()
+
+
+def _fits(frame: list[tuple[ReceiveBuffer, RxCompletion]]) -> bool:
+    """Whether the card claims no more bytes than the buffers have; headers only where it split."""
+    first, entry = frame[0]
+    most = HEADER_BYTES if first.header is not None and entry.split else 0
+    return entry.hdr_len <= most and all(each.len <= DATA_BYTES for _, each in frame)
+
+
+def with_twins(types: int) -> int:
+    """Types, and those that stand for them."""
+    for twins in _TWINS:
+        types |= int(twins) if types & twins else 0
+    return types
 
 
 @functools.cache

@@ -75,6 +75,11 @@ class CompletionRing:
         return offset
 
     @property
+    def position(self) -> int:
+        """Index of the next entry to take."""
+        return self._taken % self.count
+
+    @property
     def has_news(self) -> bool:
         """Whether an entry waits."""
         if self.next_offset() is None:

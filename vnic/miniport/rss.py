@@ -183,6 +183,8 @@ class Scaling:
         self, types: HashType, key: bytes, entries: Sequence[int], default: int, *, is_on: bool = True
     ) -> bool:
         registers = self._registers
+        for queue in self._queues:
+            queue.receive.enable_hashes(int(types))
         log2 = len(entries).bit_length() - 1
         control = BAR0.RSS_CTRL.encode(ENABLE=int(is_on), TABLE_LOG2=log2, DEFAULT_QUEUE=default)
         registers.write(BAR0.RSS_CTRL, control)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from vnic.host.bus import Bus
 from vnic.host.cpu import Level
@@ -61,6 +63,23 @@ class AdapterOptions:
     on_power: Callable[[DevicePowerState], None] | None = None
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _in_turn(
+    method: Callable[Concatenate[Adapter, P], R],
+) -> Callable[Concatenate[Adapter, P], R]:
+    """A change of state that waits for drivers: a removal that one asks for meanwhile comes after it."""
+
+    @wraps(method)
+    def call(self: Adapter, /, *arguments: P.args, **keywords: P.kwargs) -> R:
+        with self.changing():
+            return method(self, *arguments, **keywords)
+
+    return call
+
+
 class Adapter(MiniportCalls):
     """State machine of "Miniport Adapter States and Operations"; here is NDIS's side, at PASSIVE."""
 
@@ -77,6 +96,8 @@ class Adapter(MiniportCalls):
         self.chimney = Chimney(self)
         self.power = Power(self)
         self.recovery = Recovery(self)
+        self._changes = 0
+        self._is_removal_due = False
 
     # -- waiting -------------------------------------------------------------------------------------------
 
@@ -87,7 +108,20 @@ class Adapter(MiniportCalls):
         left = f"{self.sends.outstanding()} sends, {self.receives.outstanding()} received NBLs"
         if self.chimney.registry.live:
             left += f", {len(self.chimney.registry.live)} offloaded objects"
+        if self.ndis.who_holds is not None:
+            left += f"\n{self.ndis.who_holds()}\n"
         raise self.verifier.breach("HANG-1", driver, f"{what} never ends; outstanding: {left}")
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """PnP lets one change of an adapter happen at a time."""
+        self._changes += 1
+        try:
+            yield
+        finally:
+            self._changes -= 1
+        if not self._changes and self._is_removal_due:
+            self.remove()
 
     def _at_passive(self, what: str) -> None:
         if self.verifier.processors.level != Level.PASSIVE:
@@ -99,6 +133,7 @@ class Adapter(MiniportCalls):
 
     # -- Halted -> Paused ----------------------------------------------------------------------------------
 
+    @_in_turn
     def initialize(self) -> NDIS_STATUS:
         """MiniportInitializeEx; the adapter is Paused when it succeeds, Halted when not."""
         self._at_passive("initialize")
@@ -132,6 +167,7 @@ class Adapter(MiniportCalls):
         self.sends.offload = offload.default_config if offload else None
         self.chimney.statuses.reset()
         self.power.state = DevicePowerState.D0
+        self.sends.is_low_power = False
         self._move(AdapterState.PAUSED)
         self.recovery.arm()
 
@@ -159,6 +195,7 @@ class Adapter(MiniportCalls):
 
     # -- Paused <-> Running --------------------------------------------------------------------------------
 
+    @_in_turn
     def restart(self) -> NDIS_STATUS:
         """MiniportRestart, then NetEventRestart to the bindings."""
         self._at_passive("restart")
@@ -185,6 +222,7 @@ class Adapter(MiniportCalls):
         """Running from the moment the driver says so: a DPC of another processor may indicate at once."""
         self._move(AdapterState.RUNNING if status == NDIS_STATUS.SUCCESS else AdapterState.PAUSED)
 
+    @_in_turn
     def pause(self, flags: int = 0) -> None:
         """NetEventPause to the bindings, then MiniportPause, to its end."""
         self._at_passive("pause")
@@ -214,6 +252,7 @@ class Adapter(MiniportCalls):
 
     # -- bindings ------------------------------------------------------------------------------------------
 
+    @_in_turn
     def bind(self, protocol: Protocol) -> Binding | None:
         """Bind a protocol; a running adapter is paused meanwhile. None when the protocol declines."""
         was_running = self._pause_if_running()
@@ -229,6 +268,7 @@ class Adapter(MiniportCalls):
             self.restart()
         return found
 
+    @_in_turn
     def unbind(self, binding: Binding) -> None:
         """Unbind a protocol; a running adapter is paused meanwhile."""
         was_running = self._pause_if_running()
@@ -275,6 +315,7 @@ class Adapter(MiniportCalls):
 
     # -- the end -------------------------------------------------------------------------------------------
 
+    @_in_turn
     def halt(self, action: HaltAction = HaltAction.DISABLED) -> None:
         """Pause, unbind and halt; nothing of the adapter is left in NDIS."""
         self._at_passive("halt")
@@ -325,6 +366,7 @@ class Adapter(MiniportCalls):
         self.release_all()
         self._move(AdapterState.SHUTDOWN)
 
+    @_in_turn
     def surprise_remove(self) -> None:
         """The device is gone: notify, then halt."""
         self.is_surprise_removed = True
@@ -333,7 +375,10 @@ class Adapter(MiniportCalls):
         self.is_surprise_removed = False
 
     def remove(self) -> None:
-        """The miniport gave its hardware up: halt."""
+        """The miniport gave its hardware up: halt, once a change that is under way has ended."""
+        self._is_removal_due = self._changes > 0
+        if self._is_removal_due:
+            return
         if self.state in (AdapterState.PAUSED, AdapterState.RUNNING):
             self.halt(HaltAction.FAILED)
 
@@ -343,6 +388,7 @@ class Adapter(MiniportCalls):
         with self.verifier.entering(self.miniport, "MiniportDevicePnPEventNotify", event.name):
             self.miniport.device_pnp_event_notify(event)
 
+    @_in_turn
     def set_power(self, state: DevicePowerState) -> NDIS_STATUS:
         """To low power and back; returns the miniport's status."""
         self._at_passive("change power")

@@ -20,7 +20,9 @@ class Ndis:
     """One host's NDIS.
 
     `pump` makes the world outside go on (device, links) and says whether it did anything; `hash_oracle`
-    recomputes the RSS hash of every indicated frame; `is_strict_rss` makes a wrong processor a breach.
+    recomputes the RSS hash of every indicated frame; `is_strict_rss` makes a wrong processor a breach;
+    `next_deadline` says when that world next does something by itself, in ns.
+    `who_holds` is asked when a wait never ends (HANG-1).
     """
 
     def __init__(
@@ -34,6 +36,8 @@ class Ndis:
         checks_for_hang: bool = True,
         verify_data: bool = True,
         wait_ns: int = _WAIT_NS,
+        next_deadline: Callable[[], int | None] | None = None,
+        who_holds: Callable[[], str] | None = None,
     ) -> None:
         self.processors = processors or Processors()
         self.clock = clock or VirtualClock()
@@ -42,8 +46,10 @@ class Ndis:
         self.hash_oracle = hash_oracle
         self.is_strict_rss = is_strict_rss
         self.checks_for_hang = checks_for_hang
+        self.who_holds = who_holds
         self.adapters: list[Adapter] = []
         self._wait_ns = wait_ns
+        self._next_deadline = next_deadline
 
     @property
     def violations(self) -> list[NdisViolation]:
@@ -78,7 +84,7 @@ class Ndis:
         end_ns = self.clock.now_ns + duration_ns
         self.run_until_idle()
         while self.clock.now_ns < end_ns:
-            deadline_ns = self.clock.next_deadline_ns()
+            deadline_ns = self._nearest_ns()
             self.clock.advance_to(
                 end_ns if deadline_ns is None else min(max(deadline_ns, self.clock.now_ns), end_ns)
             )
@@ -91,10 +97,18 @@ class Ndis:
             self.run_until_idle()
             if is_done():
                 return True
-            deadline_ns = self.clock.next_deadline_ns()
+            deadline_ns = self._nearest_ns()
             if deadline_ns is None or deadline_ns > give_up_ns:
                 return False
             self.clock.advance_to(max(deadline_ns, self.clock.now_ns))
+
+    def _nearest_ns(self) -> int | None:
+        """When the next timer fires, or the world outside does something by itself."""
+        timer_ns = self.clock.next_deadline_ns()
+        outside_ns = self._next_deadline() if self._next_deadline is not None else None
+        if outside_ns is None or outside_ns <= self.clock.now_ns:  # held still: due, and nobody does it
+            return timer_ns
+        return outside_ns if timer_ns is None else min(timer_ns, outside_ns)
 
 
 class Injector:

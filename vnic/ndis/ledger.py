@@ -78,6 +78,10 @@ class Ledger(Generic[R]):
         found = self._open.get(id(nbl))
         return None if found is None else found[1]
 
+    def items(self) -> list[tuple[NetBufferList, R]]:
+        """Every NBL that is away, oldest first, with its record."""
+        return list(self._open.values())
+
     def records(self) -> Iterator[R]:
         """Every record that is open."""
         for _, record in list(self._open.values()):

@@ -10,7 +10,7 @@ from vnic.host.cpu import Level
 from vnic.ndis.miniport import Miniport
 from vnic.ndis.oid_request import OidRequest
 from vnic.ndis.status import NDIS_STATUS
-from vnic.ndis.verifier import Verifier
+from vnic.ndis.verifier import Call, Verifier
 
 #: Called with the final status of a request.
 Finish = Callable[[NDIS_STATUS], None]
@@ -25,6 +25,8 @@ class Entry:
     request: OidRequest
     finish: Finish
     owner: object
+    #: The call by which it came.
+    since: Call | None
     is_done: bool = False
     hang_checks: int = 0
 
@@ -40,9 +42,18 @@ class OidQueue:
         self.current: Entry | None = None
         self.is_held = False
         self.supported: Collection[int] = ()
+        #: How a request reaches the driver. A bench that injects faults answers some in its place.
+        self.ask: Callable[[OidRequest], NDIS_STATUS] = miniport.oid_request
+        #: Whether an answer of the driver's is withheld from NDIS.
+        self.keeps: Callable[[OidRequest, NDIS_STATUS], bool] = lambda request, status: False
 
     def __len__(self) -> int:
         return len(self._waiting) + (self.current is not None)
+
+    @property
+    def waiting(self) -> list[Entry]:
+        """Requests that the miniport has not seen."""
+        return list(self._waiting)
 
     def outstanding(self, owner: object) -> int:
         """Requests of one owner that are not complete."""
@@ -56,7 +67,7 @@ class OidQueue:
 
     def submit(self, request: OidRequest, finish: Finish, owner: object = None) -> None:
         """Queue; at PASSIVE with nothing ahead the miniport has it, maybe done, when this returns."""
-        self._waiting.append(Entry(request, finish, owner))
+        self._waiting.append(Entry(request, finish, owner, self._verifier.last_call))
         self.run()
 
     def run(self) -> None:
@@ -77,7 +88,7 @@ class OidQueue:
         request, miniport = entry.request, self._miniport
         request.status = NDIS_STATUS.PENDING
         with self._verifier.entering(miniport, "MiniportOidRequest", str(request)) as call:
-            status = miniport.oid_request(request)
+            status = self.ask(request)
             call.result = str(status)
         if status == NDIS_STATUS.PENDING:
             return
@@ -87,6 +98,8 @@ class OidQueue:
 
     def complete(self, request: OidRequest, status: NDIS_STATUS) -> None:
         """NdisMOidRequestComplete."""
+        if self.keeps(request, status):
+            return
         entry = self.current
         if entry is None or entry.request is not request:
             raise self._verifier.breach("OID-1", self._miniport, f"{request} is not pending")

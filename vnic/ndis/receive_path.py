@@ -12,7 +12,7 @@ from vnic.ndis.oid import filter_accepts
 from vnic.ndis.oob import ReceiveChecksum, Slot
 from vnic.ndis.rss_watch import RssWatch
 from vnic.ndis.states import AdapterState
-from vnic.ndis.verifier import Verifier
+from vnic.ndis.verifier import Call, Verifier
 
 _CONTRADICTIONS = tuple(", ".join(ReceiveChecksum.of(value).contradictions) for value in range(64))
 
@@ -46,6 +46,8 @@ class Indication:
 
     receiver: Receiver
     fingerprint: Fingerprint
+    #: The call by which it came.
+    since: Call | None
 
 
 class ReceivePath:
@@ -69,6 +71,10 @@ class ReceivePath:
         if receiver is None:
             return len(self._ledger) + self.calls_in_progress
         return sum(indication.receiver is receiver for indication in self._ledger.records())
+
+    def away(self) -> list[tuple[NetBufferList, Indication]]:
+        """The NBLs that protocols have, oldest first."""
+        return self._ledger.items()
 
     # -- up ------------------------------------------------------------------------------------------------
 
@@ -133,11 +139,12 @@ class ReceivePath:
             copied = [nbl for nbl, who in zip(nbls, takers, strict=True) if receiver in who[:-1]]
             self._lend_to(receiver, copied, port, flags | ReceiveFlag.RESOURCES)
         unwanted = [nbl for nbl, who in zip(nbls, takers, strict=True) if not who]
+        since = self._verifier.last_call
         for receiver in self.receivers:
             taken = []
             for nbl, who, fingerprint in zip(nbls, takers, prints, strict=True):
                 if who and who[-1] is receiver:
-                    self._ledger.open(nbl, Indication(receiver, fingerprint))
+                    self._ledger.open(nbl, Indication(receiver, fingerprint, since))
                     self._verifier.give(nbl, receiver.driver)
                     taken.append(nbl)
             head = link(taken)

@@ -37,6 +37,10 @@ class HashConfig:
     table: tuple[int, ...] = ()
 
 
+#: No hash, no table: what is in force until something is set, and after it was switched off.
+_OFF = HashConfig(0, 0, b"")
+
+
 class RssWatch:
     """Parameters after each successful set; a hash of the configuration before the last one is still valid,
 
@@ -49,7 +53,7 @@ class RssWatch:
         self._is_strict = is_strict
         self.parameters: ReceiveScaleParameters | None = None
         self.receive_hash: ReceiveHashParameters | None = None
-        self._configs: list[HashConfig] = []
+        self._configs = [_OFF]
         self.on_processor = 0
         self.off_processor = 0
 
@@ -62,6 +66,7 @@ class RssWatch:
         """A set succeeded; raises StructureError when it leans on values that were never set."""
         if wanted.is_disabling:
             self.parameters = None
+            self._remember(_OFF)
             return
         merged = wanted.merged_over(self.parameters)
         self.parameters = merged
@@ -72,6 +77,7 @@ class RssWatch:
         """A set of OID_GEN_RECEIVE_HASH succeeded."""
         if not wanted.flags & ReceiveHashFlag.ENABLE_HASH:
             self.receive_hash = None
+            self._remember(_OFF)
             return
         old = self.receive_hash
         information, key = wanted.hash_information, wanted.key
@@ -83,12 +89,13 @@ class RssWatch:
         self._remember(HashConfig(information & HASH_TYPE_MASK, information & HASH_FUNCTION_MASK, key or b""))
 
     def _remember(self, config: HashConfig) -> None:
-        self._configs = [*self._configs[-1:], config]
+        if config is not self._configs[-1]:  # off twice is off
+            self._configs = [*self._configs[-1:], config]
 
     def reset(self) -> None:
         """The adapter was halted: all off, nothing remembered."""
         self.parameters = self.receive_hash = None
-        self._configs = []
+        self._configs = [_OFF]
 
     def check(self, miniport: object, nbl: NetBufferList) -> None:
         """Raise RSS-1 to RSS-4 when an indicated hash is not one that the configuration explains."""
@@ -112,12 +119,10 @@ class RssWatch:
 
     def _check_value(self, miniport: object, nbl: NetBufferList, hash_type: int, value: int) -> None:
         buffer = nbl.first_net_buffer
-        if self._oracle is None or buffer is None or not self._configs:
+        if self._oracle is None or buffer is None:
             return
         frame = buffer.data()
         expected = [self._oracle(frame, config.types, config.key) for config in self._configs]
-        if self.parameters is None and self.receive_hash is None:
-            expected.append((0, 0))
         plain = _plain(hash_type)
         is_right = any((_plain(kind), found) == (plain, value) for kind, found in expected)
         text = f"type 0x{hash_type:X} value 0x{value:08X}, expected " + " or ".join(

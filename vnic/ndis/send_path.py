@@ -12,7 +12,7 @@ from vnic.ndis.offload import Offload
 from vnic.ndis.oob import LargeSend, LargeSendType, Slot, TransmitChecksum
 from vnic.ndis.states import AdapterState
 from vnic.ndis.status import NDIS_STATUS
-from vnic.ndis.verifier import Verifier
+from vnic.ndis.verifier import Call, Verifier
 
 
 class Originator(Protocol):
@@ -37,6 +37,8 @@ class Send:
     cancel_id: object
     large_send: LargeSend | None
     payload_bytes: int
+    #: The call by which it came.
+    since: Call | None
     is_cancelled: bool = False
 
 
@@ -57,6 +59,10 @@ class SendPath:
         if originator is None:
             return len(self._ledger)
         return sum(send.originator is originator for send in self._ledger.records())
+
+    def away(self) -> list[tuple[NetBufferList, Send]]:
+        """The NBLs that the miniport has, oldest first."""
+        return self._ledger.items()
 
     # -- down ----------------------------------------------------------------------------------------------
 
@@ -105,6 +111,7 @@ class SendPath:
             nbl.cancel_id,
             large_send,
             payload,
+            self._verifier.last_call,
         )
 
     def cancel(self, cancel_id: object) -> None:

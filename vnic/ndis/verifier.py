@@ -100,10 +100,15 @@ class Verifier:
 
         `about` are the calls that concern the object in question.
         """
-        name = driver if isinstance(driver, str) else type(driver).__name__
+        name = self.name_of(driver)
         violation = NdisViolation(RULES[rule_id], name, message, tuple(self.history), tuple(about))
         self.violations.append(violation)
         return violation
+
+    @staticmethod
+    def name_of(driver: object) -> str:
+        """What a driver is called: its class, or what it says itself (a filter: who is below it)."""
+        return driver if isinstance(driver, str) else getattr(driver, "driver_name", type(driver).__name__)
 
     def require(self, condition: bool, rule_id: str, driver: object, message: str) -> None:
         """Raise the breach of a rule unless `condition` holds."""
@@ -116,7 +121,7 @@ class Verifier:
             return
         driver = self._running[-1]
         if driver is not NDIS and driver is not nbl.holder:
-            holder = "NDIS" if nbl.holder is NDIS else type(nbl.holder).__name__
+            holder = "NDIS" if nbl.holder is NDIS else self.name_of(nbl.holder)
             raise self.breach("NBL-1", driver, f"a NET_BUFFER_LIST that {holder} owns was touched")
 
     def give(self, nbl: NetBufferList, holder: object) -> None:
@@ -152,6 +157,11 @@ class Verifier:
     def driver(self) -> object:
         """The driver that runs now, None outside of drivers."""
         return self._running[-1] if self._running and self._running[-1] is not NDIS else None
+
+    @property
+    def last_call(self) -> Call | None:
+        """The newest line of the history."""
+        return self.history[-1] if self.history else None
 
     def note(self, text: str) -> Call:
         """Add a line to the history."""

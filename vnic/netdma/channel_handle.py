@@ -60,6 +60,8 @@ class ChannelHandle:
         self.context: object = None
         self.cpu = 0
         self.listener: Listener | None = None
+        #: ProviderFreeDmaChannel has returned: no interrupt may come any more.
+        self.is_quiet = False
         self._check = ChainCheck(watch, record, client)
         self._is_checked = is_checked
         self._completion_offset = len(memory) - COMPLETION_BYTES
@@ -95,11 +97,17 @@ class ChannelHandle:
     def free(self) -> None:
         """ProviderFreeDmaChannel; the owner has nothing outstanding."""
         self._check_use("ProviderFreeDmaChannel")
-        self.state = ChannelState.FREED
+        self._move(ChannelState.FREED)
         function = self.record.characteristics.free_dma_channel
         assert function is not None
         with self._watch.entering(self.record.driver, "ProviderFreeDmaChannel"):
             function(self.context)
+            self.is_quiet = True
+
+    def _move(self, state: ChannelState) -> None:
+        """To a state; a channel that another processor freed meanwhile stays so."""
+        if not self.is_freed:
+            self.state = state
 
     @property
     def is_freed(self) -> bool:
@@ -119,7 +127,7 @@ class ChannelHandle:
             call.result = _name(status)
         self._check_status("ProviderStartDma", status)
         if status == NTSTATUS.SUCCESS:
-            self.state = ChannelState.STARTED
+            self._move(ChannelState.STARTED)
         return status
 
     def append(self, first: DescriptorPointer, count: int) -> NTSTATUS:
@@ -153,7 +161,7 @@ class ChannelHandle:
         if status == NTSTATUS.SUCCESS:
             is_descriptor = last % DESCRIPTOR_BYTES == 0
             self._watch.require(is_descriptor, "suspended", self.record.driver, f"Suspend answers {last:#x}")
-            self.state = ChannelState.SUSPENDED
+            self._move(ChannelState.SUSPENDED)
         return status, last
 
     def resume(self) -> NTSTATUS:
@@ -162,7 +170,7 @@ class ChannelHandle:
         is_suspended = self.state is ChannelState.SUSPENDED
         status = self._command("ResumeDma", self.record.characteristics.resume_dma, is_suspended)
         if status == NTSTATUS.SUCCESS:
-            self.state = ChannelState.STARTED
+            self._move(ChannelState.STARTED)
         return status
 
     def abort(self) -> NTSTATUS:
@@ -185,7 +193,7 @@ class ChannelHandle:
     def _halt(self, name: str, function: ChannelCommand | None) -> NTSTATUS:
         status = self._command(name, function, True)
         if status == NTSTATUS.SUCCESS:
-            self.state = ChannelState.NEEDS_START
+            self._move(ChannelState.NEEDS_START)
             left = self.completion.status
             is_halted = left == NET_DMA_TRANSFER_STATUS.HALTED
             self._watch.require(is_halted, "halted", self.record.driver, f"{name} leaves status {left}")
@@ -216,8 +224,7 @@ class ChannelHandle:
 
     def on_failed(self) -> None:
         """The provider reset the channel after an error, or lost it with the engine's power."""
-        if not self.is_freed:
-            self.state = ChannelState.NEEDS_START
+        self._move(ChannelState.NEEDS_START)
 
     # -- checks ----------------------------------------------------------------------------------------------
 

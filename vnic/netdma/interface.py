@@ -194,6 +194,11 @@ class NetDma:
         self._channels[handle] = channel
         return channel
 
+    @property
+    def channels(self) -> list[DmaChannel]:
+        """The channels that clients have."""
+        return list(self._channels.values())
+
     # -- channels --------------------------------------------------------------------------------------------
 
     def _used(self, record: ProviderRecord) -> int:
@@ -290,6 +295,6 @@ class NetDma:
 
     def _check_interrupt(self, rule: str, handle: ChannelHandle, descriptor: int | None) -> None:
         driver = handle.record.driver
-        self.watch.require(not handle.is_freed, "quiet", driver, "an interrupt of a channel that was freed")
+        self.watch.require(not handle.is_quiet, "quiet", driver, "an interrupt of a channel that was freed")
         is_aligned = descriptor is None or descriptor % DESCRIPTOR_BYTES == 0
         self.watch.require(is_aligned, rule, driver, f"{descriptor or 0:#x} is no descriptor")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar, cast
+from weakref import WeakSet
 
 from vnic.abi import RxVerdict
 from vnic.config import DeviceConfig
 from vnic.device import Device, FrameSink
+from vnic.errors import UnrestError
 from vnic.gen.registers import BAR0
 from vnic.host.bus import VectorKinds
-from vnic.host.cpu import Processors
+from vnic.host.clock import ClockError
+from vnic.host.cpu import Processors, SchedulerError
 from vnic.host.interrupts import InterruptController
 from vnic.host.memory import GuestMemory
 from vnic.host.system import System
@@ -26,8 +30,16 @@ from vnic.ndis.oid_request import OidRequest, query, set_
 from vnic.ndis.rss import HashType, ReceiveScaleParameters
 from vnic.ndis.status import NDIS_STATUS
 from vnic.protocol.capture import EVERYTHING, CaptureProtocol
+from vnic.testbench.capture import Capture
+from vnic.testbench.card import Card
+from vnic.testbench.fault_plan import FaultPlan
+from vnic.testbench.fault_plan_handle import PlanHandle, arm
+from vnic.testbench.filter import Filter
+from vnic.testbench.holders import who_holds
+from vnic.testbench.outgoing import Outgoing, Timestamped
 from vnic.testbench.pci_power import PciPower
 from vnic.testbench.races import RaceChecker, is_asked_for
+from vnic.testbench.steps import Steps
 from vnic.testbench.world import World
 from vnic.wire import parse, toeplitz
 
@@ -51,29 +63,6 @@ def hash_oracle(frame: bytes, types: int, key: bytes) -> tuple[int, int]:
     return (int(kind), toeplitz.hash(key, covered)) if kind else (0, 0)
 
 
-class Outgoing:
-    """The wire of a bench that has no other: keeps what the card sends."""
-
-    def __init__(self) -> None:
-        self.frames: list[bytes] = []
-
-    def transmit(self, frame: bytes, now_ns: int) -> None:
-        """Take a frame."""
-        self.frames.append(frame)
-
-
-class Timestamped:
-    """Frames leave at the world's time: a device hears of a new time only when it is next looked at."""
-
-    def __init__(self, world: World, sink: FrameSink) -> None:
-        self._world = world
-        self._sink = sink
-
-    def transmit(self, frame: bytes, now_ns: int) -> None:
-        """Pass a frame on."""
-        self._sink.transmit(frame, max(now_ns, self._world.clock.now_ns))
-
-
 class Bench:
     """One machine with one card, brought up and running unless `starts` is False.
 
@@ -85,6 +74,8 @@ class Bench:
     world: shared with other benches.
     miniport: makes a driver to test, from the machine's memory, in place of the reference.
     device: parameters of DeviceConfig.
+    function: makes another function in place of the device: a stand-in out of a trace, one elsewhere.
+    captures: a filter is put between NDIS and the driver, for `capture`.
     strict_rss: a frame indicated on another processor than the table names is a breach.
     checks_hashes, checks_data: have NDIS recompute hashes, and sum the bytes of NBLs that change hands.
     check_races: watch for DMA races, in `races`; None: when VNIC_CHECK_RACES is set.
@@ -92,6 +83,9 @@ class Bench:
     At its end the adapter is halted and nothing may be left: memory, mappings, vectors, NBLs (LeakError), nor
     a breach of a rule that a driver hid, nor a race (DmaRaceError).
     """
+
+    #: Those that are neither closed nor abandoned: what a watchdog asks who holds what.
+    open: ClassVar[WeakSet[Bench]] = WeakSet()
 
     def __init__(
         self,
@@ -108,6 +102,8 @@ class Bench:
         world: World | None = None,
         miniport: Callable[[GuestMemory], Miniport] | None = None,
         device: Mapping[str, Any] | None = None,
+        function: Callable[[DeviceConfig], Card] | None = None,
+        captures: bool = False,
         memory_bytes: int = 64 << 20,
         scatter: bool = True,
         strict_dma: bool = True,
@@ -125,10 +121,13 @@ class Bench:
         self.memory = GuestMemory(memory_bytes)
         # Without connections the card has no chimney, and bringing it up costs less.
         parameters = {"queue_pairs": queues, "vectors": queues + 1, "connections": 0} | dict(device or {})
-        self.device = Device(DeviceConfig(**parameters))
+        made = (function or Device)(DeviceConfig(**parameters))
+        # What else is made has the calls of a Card only; tests of those know that.
+        self.device = cast(Device, made)
         self.device.advance(self.clock.now_ns)
         self.outgoing = Outgoing()
-        self.device.connect_link(Timestamped(self.world, link or self.outgoing))
+        self._link = Timestamped(self.world, link or self.outgoing)
+        self.device.connect_link(self._link)
         self.device.set_link(link_mbps)
         self.controller = InterruptController(self._deliver)
         self.system = System(
@@ -146,9 +145,11 @@ class Bench:
             self.processors,
             self.clock,
             pump=self.world.pump,
+            next_deadline=self.world.next_deadline_ns,
             hash_oracle=hash_oracle if checks_hashes else None,
             is_strict_rss=strict_rss,
             verify_data=checks_data,
+            who_holds=self.who_holds,
         )
         kinds = INTERRUPTS[interrupt]
         self.miniport: Miniport = (
@@ -156,17 +157,24 @@ class Bench:
             if miniport is not None
             else Adapter(self.memory, kinds=kinds, frames_per_dpc=frames_per_dpc)
         )
+        self._capture = Capture(Filter(self.miniport, self.ndis.verifier)) if captures else None
         usual = {"*NumRssQueues": queues, "*ReceiveBuffers": _RECEIVE_BUFFERS}
         self.settings = read_settings(usual | dict(keywords or {}), profile)
         self.adapter = self.ndis.add_adapter(
-            self.miniport,
+            self._capture.filter if self._capture is not None else self.miniport,
             AdapterOptions(bus=self.system, settings=self.settings, on_power=PciPower(self.system).set),
         )
         self.protocol = CaptureProtocol(self.memory, self.processors, packet_filter=packet_filter)
         self.injector = Injector(self.adapter)
+        self._steps: Steps | None = None
         self._is_closed = False
+        Bench.open.add(self)
         if starts:
-            self.start()
+            try:
+                self.start()
+            except BaseException:
+                self.abandon()
+                raise
         self.device.is_manual = manual
 
     def _watch_races(self, is_wanted: bool) -> RaceChecker | None:
@@ -201,8 +209,12 @@ class Bench:
         """Halt, and see that nothing is left; idempotent."""
         if self._is_closed:
             return
+        if self._steps is not None:
+            self._steps.close()
         self.device.is_manual = False
         try:
+            if self._capture is not None:
+                self._capture.give_back()
             self.protocol.release()
             self.protocol.free_injected(nbl for nbl, _ in self.injector.completed)
             self.settle()
@@ -223,6 +235,7 @@ class Bench:
         if self._is_closed:
             return
         self._is_closed = True
+        Bench.open.discard(self)
         self.world.remove_machine(self.device, self.processors)
         if self.races is not None:
             self.races.close()
@@ -242,12 +255,59 @@ class Bench:
     # -- time ------------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Run device, links, interrupts, DPCs and work items until nothing is under way."""
-        self.world.settle()
+        """Run device, links, interrupts, DPCs and work items until nothing is under way.
+
+        UnrestError, with who holds what, when that never ends.
+        """
+        with self._telling_who_holds():
+            self.world.settle()
 
     def advance(self, ns: int) -> None:
-        """Let virtual time pass, and everything that falls into it happen."""
-        self.world.run_for(ns)
+        """Let virtual time pass, and everything that falls into it happen; UnrestError likewise."""
+        with self._telling_who_holds():
+            self.world.run_for(ns)
+
+    @contextmanager
+    def _telling_who_holds(self) -> Iterator[None]:
+        try:
+            yield
+        except (UnrestError, SchedulerError, ClockError) as error:
+            raise type(error)(f"{error}\n{self.who_holds()}") from error
+
+    @property
+    def steps(self) -> Steps:
+        """The steps of device and host, one at a time; the device is in manual mode until they are closed."""
+        if self._steps is None or self._steps.is_closed:
+            self._steps = Steps(
+                self.device,
+                interrupts=self.system.signal,
+                frames=lambda frame: self._link.transmit(frame, self.device.now_ns),
+                processors=self.processors,
+                world=self.world,
+            )
+        return self._steps
+
+    def who_holds(self) -> str:
+        """Who has NBLs, OID requests, locks, since which call; masked interrupts, work, timers, holds."""
+        return who_holds(self)
+
+    def holding(self) -> list[str]:
+        """What the test itself keeps from going on."""
+        lines = self._capture.holding() if self._capture is not None else []
+        return lines + (self._steps.holding() if self._steps is not None else [])
+
+    # -- standing in between ---------------------------------------------------------------------------------
+
+    @property
+    def capture(self) -> Capture:
+        """NBLs and OID requests in flight; AttributeError where the bench was made without `captures`."""
+        if self._capture is None:
+            raise AttributeError("this bench was made without captures=True")
+        return self._capture
+
+    def plan(self, plan: FaultPlan | str, *, must_fire: bool = False) -> PlanHandle:
+        """Arm a fault plan, or the text of one, on the card and on OID requests."""
+        return arm(self, plan, must_fire=must_fire)
 
     # -- traffic ---------------------------------------------------------------------------------------------
 

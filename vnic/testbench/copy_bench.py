@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, cast
+from weakref import WeakSet
 
 from vnic.config import CopyEngineConfig
 from vnic.copy_engine import CopyEngine
-from vnic.host.bus import Bus
+from vnic.host.bus import Bus, Function
 from vnic.host.cpu import Processors
 from vnic.host.interrupts import InterruptController, Line
 from vnic.host.memory import GuestBuffer, GuestMemory
@@ -19,8 +20,10 @@ from vnic.netdma.provider import Provider, ProviderOptions
 from vnic.netdma.record import ProviderRecord
 from vnic.netdma.types import NTSTATUS, VERSIONS, Version
 from vnic.testbench.bench import INTERRUPTS
+from vnic.testbench.copy_holders import who_holds_copies
 from vnic.testbench.pci_power import PciPower
 from vnic.testbench.races import RaceChecker, is_asked_for
+from vnic.testbench.steps import Steps
 from vnic.testbench.world import World
 
 #: Beside the places of a bench's card and of those in its slots.
@@ -75,12 +78,16 @@ class CopyBench:
     leaves nothing behind; by default it has its own. interrupt: msix, msi, line or any.
     version: of the provider, `netdma_version` of the interface; options: more of ProviderOptions.
     driver: makes a provider to test, in place of the reference.
-    device: parameters of CopyEngineConfig. ring: descriptors of a client's channel.
+    device: parameters of CopyEngineConfig. function: makes another function in place of the engine.
+    ring: descriptors of a client's channel.
     races: the machine's race checker, which its bench asks; check_races: one of its own (None: as for Bench).
     manual: the engine does only what step() and settle() let it do, and one step while a driver waits.
 
     At its end the provider is stopped and nothing may be left (LeakError), nor a breach that was hidden.
     """
+
+    #: Those that are neither closed nor abandoned.
+    open: ClassVar[WeakSet[CopyBench]] = WeakSet()
 
     def __init__(
         self,
@@ -95,6 +102,7 @@ class CopyBench:
         options: Mapping[str, Any] | None = None,
         driver: MakeProvider = Provider,
         device: Mapping[str, Any] | None = None,
+        function: Callable[[CopyEngineConfig], Function] | None = None,
         ring: int = 256,
         world: World | None = None,
         memory: GuestMemory | None = None,
@@ -115,7 +123,9 @@ class CopyBench:
         self.memory = memory or GuestMemory(memory_bytes)
         self._owns_memory = memory is None
         parameters = {"channels": channels, "vectors": channels} | dict(device or {})
-        self.engine = CopyEngine(CopyEngineConfig(**parameters))
+        made = (function or CopyEngine)(CopyEngineConfig(**parameters))
+        # What else is made has the calls of a Function, a deadline and an end; tests of those know that.
+        self.engine = cast(CopyEngine, made)
         self.engine.advance(self.clock.now_ns)
         self.controller = controller or InterruptController(self._deliver)
         self.system = System(
@@ -149,7 +159,9 @@ class CopyBench:
             ProviderOptions(Version(*version), INTERRUPTS[interrupt], **dict(options or {})),
             set_power=self._power_setter(),
         )
+        self._steps: Steps | None = None
         self._is_closed = False
+        CopyBench.open.add(self)
         if starts:
             self.start()
         self.engine.is_manual = manual
@@ -197,6 +209,9 @@ class CopyBench:
         """Stop, and see that nothing is left; idempotent."""
         if self._is_closed:
             return
+        if self._steps is not None:
+            self._steps.close()
+            self._steps = None
         self.engine.is_manual = False
         try:
             record = self.provider.record
@@ -219,6 +234,7 @@ class CopyBench:
         if self._is_closed:
             return
         self._is_closed = True
+        CopyBench.open.discard(self)
         self.world.remove_machine(self.engine, self.processors)
         if self.races is not None and self._owns_races:
             self.races.close()
@@ -237,6 +253,14 @@ class CopyBench:
 
     # -- time ------------------------------------------------------------------------------------------------
 
+    def who_holds(self) -> str:
+        """Which clients wait for how many copies, what each channel does, what the test holds."""
+        return who_holds_copies(self)
+
+    def holding(self) -> list[str]:
+        """What the test itself keeps from going on."""
+        return self._steps.holding() if self._steps is not None else []
+
     def settle(self) -> None:
         """Run engine, interrupts, DPCs and work items until nothing is under way."""
         self.world.settle()
@@ -254,9 +278,22 @@ class CopyBench:
         self._hand_on()
         return did
 
+    @property
+    def steps(self) -> Steps:
+        """The steps of engine and host, one at a time; the engine is in manual mode until they are closed."""
+        if self._steps is None or self._steps.is_closed:
+            self._steps = Steps(
+                self.engine,
+                interrupts=self.system.signal,
+                processors=self.processors,
+                world=self.world,
+            )
+        return self._steps
+
     def _hand_on(self) -> bool:
         """Pass on the interrupts, and ends of those of the line, that an engine in manual mode keeps."""
-        kept = self.engine.interrupts() if self.engine.is_manual else []
+        keeps = self.engine.is_manual and (self._steps is None or self._steps.is_closed)
+        kept = self.engine.interrupts() if keeps else []
         for interrupt in kept:
             self.system.signal(interrupt)
         return bool(kept)

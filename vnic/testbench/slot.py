@@ -13,7 +13,8 @@ from vnic.miniport import Adapter
 from vnic.ndis.adapter import AdapterOptions
 from vnic.ndis.attributes import HaltAction
 from vnic.ndis.keywords import read_settings
-from vnic.testbench.bench import Bench, Timestamped
+from vnic.testbench.bench import Bench
+from vnic.testbench.outgoing import Timestamped
 from vnic.testbench.pci_power import PciPower
 
 _MMIO_STEP = 0x0800_0000

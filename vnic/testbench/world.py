@@ -52,15 +52,29 @@ class World:
 
     def pump(self) -> bool:
         """Let devices, links and every processor do what is due now; False when nothing was."""
-        now_ns = self.clock.now_ns
-        for device in self._devices:
-            if device.now_ns < now_ns:
-                device.advance(now_ns)
-        moved = sum(link.advance(now_ns) for link in self._links)
+        self.tell_time()
+        moved = self.move_links()
         for processors in self._machines:
             if processors.level == Level.PASSIVE and processors.depth == 0:
                 moved += processors.run_until_idle()
         return moved > 0
+
+    def tell_time(self) -> None:
+        """Every device hears what time it is."""
+        now_ns = self.clock.now_ns
+        for device in self._devices:
+            if device.now_ns < now_ns:
+                device.advance(now_ns)
+
+    def move_links(self) -> int:
+        """Let links do what is due; how many frames arrived."""
+        return sum(link.advance(self.clock.now_ns) for link in self._links)
+
+    @property
+    def has_due_link(self) -> bool:
+        """Whether a link has something to do now."""
+        deadlines = [link.next_deadline_ns() for link in self._links]
+        return any(deadline is not None and deadline <= self.clock.now_ns for deadline in deadlines)
 
     def next_deadline_ns(self) -> int | None:
         """When a device or link next has something to do; timers of the clock are not among them."""

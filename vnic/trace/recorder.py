@@ -25,7 +25,8 @@ class Recorder:
     target: a path (.gz and .zst are compressed) or a binary stream. compact: outputs with data are written as
     length and digest. A snapshot of each function goes first, so it may begin at any time. What is recorded
     does not change what devices do; a file that cannot be written is told of by flush() and close(). A device
-    keeps its recorder alive, not the other way round.
+    keeps its recorder alive, not the other way round. Raises ArgumentError while faults keep something for
+    later: it is in no snapshot.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class Recorder:
         numbers = [each.config.function for each in functions]
         if not functions or len(set(numbers)) != len(numbers):
             raise ArgumentError(f"functions {numbers}: at least one, and each number once")
+        if kept := sum(each.fault_kept for each in functions):
+            raise ArgumentError(f"faults keep {kept} things for later: no trace begins so, disarm them")
         self.header = TraceHeader(
             tuple(header_of(each) for each in functions), seed, "compact" if compact else "full"
         )

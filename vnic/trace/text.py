@@ -16,6 +16,8 @@ from vnic.abi import (
     ResetLevel,
     RxVerdict,
 )
+from vnic.fault import BYTES_1 as FAULT_BYTES
+from vnic.fault import Fault, describe, unpack
 from vnic.trace.event import ACCESSES, HASHED, TraceEvent
 from vnic.trace.header import TraceHeader
 from vnic.trace.names import Names
@@ -31,6 +33,7 @@ class Lines:
         self._names = names or Names(header)
         self._kinds = {each.function: each.kind for each in header.functions}
         self._shown = shown
+        self._armed: dict[tuple[int, int], Fault] = {}
         self._makers: dict[EventType, Callable[[TraceEvent], str]] = {
             EventType.MMIO_READ: self._read,
             EventType.MMIO_WRITE: self._write,
@@ -49,7 +52,7 @@ class Lines:
             EventType.UNMAP: lambda event: f"unmap {event.addr:#x} {_amount(event.value)}",
             EventType.RESET: lambda event: f"reset {_name(ResetLevel, event.value)}",
             EventType.REMOVE: lambda event: "remove" if event.value else "insert",
-            EventType.FAULT: lambda event: f"fault {event.value} fired",
+            EventType.FAULT: self._fault,
             EventType.ARM: self._arm,
             EventType.LOAD: lambda event: f"load {event.length} bytes",
             EventType.TAKE: lambda event: f"take {event.value} interrupts",
@@ -128,7 +131,21 @@ class Lines:
         return f"tx q{event.index} {event.length} {self._data(event)}"
 
     def _arm(self, event: TraceEvent) -> str:
-        return f"arm {event.value} {event.data.hex()}" if event.length else f"disarm {event.value}"
+        if not event.length:
+            self._armed.pop((event.function, event.value), None)
+            return f"disarm {event.value}"
+        if len(event.data) < FAULT_BYTES:
+            return f"arm {event.value} {event.data.hex()}"
+        fault = self._armed[event.function, event.value] = unpack(event.data)
+        return f"arm {event.value} {describe(fault)}"
+
+    def _fault(self, event: TraceEvent) -> str:
+        """With site and action, where its arming went by."""
+        fault = self._armed.get((event.function, event.value))
+        if fault is None:
+            return f"fault {event.value} fired"
+        site, action, *_ = describe(fault).split()
+        return f"fault {event.value} fired: {site} {action}, index {event.index} {event.addr:#x}"
 
     def _step(self, event: TraceEvent) -> str:
         if self._kinds.get(event.function) == "copy":

@@ -184,7 +184,11 @@ struct vnic_event {
 };
 typedef void (*vnic_observer)(void *opaque, const struct vnic_event *event);
 
-/* A fault: the (skip+1)th .. (skip+count)th match of what is named behaves as said. */
+/*
+ * A fault: the (skip+1)th .. (skip+count)th match of what is named behaves as said. spec/faults.md has the table of the
+ * actions that mean something at a site. What a fault keeps for later is outside the card, on the bus or the wire:
+ * resets do not touch it; removal, a power cycle and loading a snapshot take it along; disarming lets it go at once.
+ */
 enum vnic_fault_site {
     VNIC_FAULT_DMA_READ = 0,
     VNIC_FAULT_DMA_WRITE = 1,
@@ -193,22 +197,43 @@ enum vnic_fault_site {
     VNIC_FAULT_FRAME_OUT = 4,
     VNIC_FAULT_MMIO_READ = 5,
     VNIC_FAULT_MMIO_WRITE = 6,
-    VNIC_FAULT_SITES = 7
+    VNIC_FAULT_TIMER = 7, /* index: enum vnic_fault_timer; range: vector, or connection */
+    VNIC_FAULT_ADMIN = 8, /* a chimney command, once fetched; index: operation; range: kind of object */
+    VNIC_FAULT_SITES = 9
 };
 enum vnic_fault_action {
-    VNIC_FAULT_ERROR = 0, /* DMA: end with status `argument`; reads of registers: all ones */
-    VNIC_FAULT_DROP = 1, /* as if it had not been: the write, interrupt, frame is lost */
+    VNIC_FAULT_ERROR =
+        0, /* DMA, commands: end with status `argument`; reads of registers: all ones; timers: early */
+    VNIC_FAULT_DROP = 1, /* as if it had not been: the write, interrupt, frame, expiry, command is lost */
     VNIC_FAULT_CORRUPT = 2, /* the 8 bytes at offset `argument` (modulo length) are XORed with `mask` */
-    VNIC_FAULT_DUPLICATE = 3, /* frames and interrupts: twice */
-    VNIC_FAULT_ACTIONS = 4
+    VNIC_FAULT_DUPLICATE = 3, /* twice: the second `argument` ns later, 0: at once */
+    VNIC_FAULT_DELAY = 4, /* `argument` ns later */
+    VNIC_FAULT_REORDER = 5, /* behind the next `argument` matches */
+    VNIC_FAULT_STUCK = 6, /* bits of `mask` are those of `argument`; byte 0 at `first`, repeated to `last` */
+    VNIC_FAULT_REMOVE = 7, /* it does not happen: the card is gone, as after vnic_remove() */
+    VNIC_FAULT_ACTIONS = 8
+};
+enum vnic_fault_timer {
+    VNIC_FAULT_TIMER_MODERATION = 0, /* as the interval of a vector begins */
+    VNIC_FAULT_TIMER_TCP = 1, /* as one of a connection of the chimney expires */
+    VNIC_FAULT_TIMER_PUSH = 2,
+    VNIC_FAULT_TIMERS = 3
+};
+/* Which occurrences are matches. */
+enum vnic_fault_pick {
+    VNIC_FAULT_PICK_ALL = 0, /* one_in and seed are 0 */
+    VNIC_FAULT_PICK_CHANCE = 1, /* one in `one_in`, drawn from `seed` (splitmix64) */
+    VNIC_FAULT_PICK_EVERY = 2 /* each `one_in`th; seed: how many went before, below one_in */
 };
 struct vnic_fault {
     uint8_t site, action;
     uint8_t index; /* DMA purpose, vector, queue or BAR; 0xFF any */
-    uint8_t reserved[5];
+    uint8_t pick;
+    uint32_t one_in;
     uint64_t first, last; /* bus address or register offset range, inclusive; frames: length range */
     uint64_t skip, count;
     uint64_t argument, mask;
+    uint64_t seed;
 };
 
 /* One operation of a batch: register accesses, and everything else a test or a fuzzer does to a card. */
@@ -295,12 +320,17 @@ VNIC_API void vnic_retell(vnic *card);
 VNIC_API int vnic_fault_arm(vnic *card, const struct vnic_fault *fault); /* id >= 0, or an enum vnic_result */
 VNIC_API int vnic_fault_disarm(vnic *card, int id);
 VNIC_API int64_t vnic_fault_fired(const vnic *card, int id); /* how often; or an enum vnic_result */
+/* Writes, interrupts, frames and commands that faults keep for later. vnic_retell() cannot tell of them. */
+VNIC_API uint32_t vnic_fault_kept(const vnic *card);
 
 /* Names, for traces and messages. NULL when there is none. */
 VNIC_API const char *vnic_register_name(unsigned bar, uint64_t offset);
 VNIC_API uint64_t vnic_register_map_hash(void);
 
 /* cdef end */
+
+/* What version 1 of struct vnic_fault had; events and traces leave out what is behind it while that is 0. */
+#define VNIC_FAULT_BYTES_1 56u
 
 #ifdef __cplusplus
 }

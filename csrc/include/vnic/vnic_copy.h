@@ -86,6 +86,7 @@ VNIC_API void vnic_copy_retell(vnic_copy *engine);
 VNIC_API int vnic_copy_fault_arm(vnic_copy *engine, const struct vnic_fault *fault);
 VNIC_API int vnic_copy_fault_disarm(vnic_copy *engine, int id);
 VNIC_API int64_t vnic_copy_fault_fired(const vnic_copy *engine, int id);
+VNIC_API uint32_t vnic_copy_fault_kept(const vnic_copy *engine);
 
 /* Names, for traces and messages. NULL when there is none. */
 VNIC_API const char *vnic_copy_register_name(unsigned bar, uint64_t offset);

@@ -15,7 +15,6 @@ from tests.nic.chimney.driver import (
     ESTABLISHED,
     FIN_WAIT_1,
     FIN_WAIT_2,
-    ISS,
     LAST_ACK,
     Driver,
     Image,
@@ -37,6 +36,7 @@ from vnic.gen.descriptors import (
 )
 from vnic.gen.enums import ChmObject, ChmOp, ChmStatus, ChmSubmissionOp, RingError
 from vnic.gen.registers import BAR0
+from vnic.testbench.tcp_peer import ISS
 
 UNMAPPED = 0x7000_0000_0000
 NEIGHBOUR, PATH, TCP = ChmObject.NEIGHBOUR, ChmObject.PATH, ChmObject.TCP

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.nic.chimney.driver import IRS, Connection, Driver
+from tests.nic.chimney.driver import Connection, Driver
 from vnic.fuzz.effort import examples
 from vnic.gen.descriptors import ChmCompletion, ChmData
 from vnic.gen.enums import ChmStatus, CompletionType
 from vnic.gen.registers import BAR0
 from vnic.host.memory import GuestBuffer
+from vnic.testbench.tcp_peer import IRS
 from vnic.wire import packet
 
 ACK, PSH, FIN = packet.ACK, packet.PSH, packet.FIN

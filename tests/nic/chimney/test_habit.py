@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.nic.chimney.driver import ESTABLISHED, IRS, Connection, Driver, pieces
+from tests.nic.chimney.driver import ESTABLISHED, Connection, Driver, pieces
 from vnic.gen.enums import ChmReason, ChmSubmissionOp
 from vnic.testbench.frames import ADDRESSES, MAC, PEER
+from vnic.testbench.tcp_peer import IRS
 from vnic.wire import packet
 
 ACK, PSH, FIN, URG = packet.ACK, packet.PSH, packet.FIN, packet.URG

@@ -9,16 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.nic.chimney.driver import (
-    IRS,
-    ISS,
-    Driver,
-    Image,
-    Peer,
-    neighbour_image,
-    path_image,
-    tcp_image,
-)
+from tests.nic.chimney.driver import Driver, Image, neighbour_image, path_image, tcp_image
 from vnic.abi import DmaStatus, Engine, EventType, FaultAction, FaultSite
 from vnic.device import Budget
 from vnic.errors import VnicError
@@ -28,6 +19,7 @@ from vnic.gen.descriptors import ChmCommand, ChmSubmission
 from vnic.gen.enums import ChmObject, ChmOp
 from vnic.gen.model import Register
 from vnic.gen.registers import BAR0
+from vnic.testbench.tcp_peer import IRS, ISS, Peer
 from vnic.wire import packet
 
 EFFORT = 40

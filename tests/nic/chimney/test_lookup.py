@@ -8,9 +8,10 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from tests.nic.chimney.driver import Connection, Driver, Peer, number_of, tcp_image
+from tests.nic.chimney.driver import Connection, Driver, number_of, tcp_image
 from vnic.gen.enums import ChmObject, ChmStatus
 from vnic.testbench.frames import ADDRESSES
+from vnic.testbench.tcp_peer import Peer
 from vnic.wire import packet
 
 LOCALS = {4: ["198.51.100.2", "198.51.100.3"], 6: ["2001:db8:7::2", "c633:6402::"]}

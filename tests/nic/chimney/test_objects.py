@@ -13,19 +13,18 @@ from hypothesis import strategies as st
 
 from tests.nic.chimney.driver import (
     CLOSE_WAIT,
-    ISS,
     Connection,
     Driver,
     Image,
     neighbour_image,
     number_of,
     path_image,
-    segment_of,
     tcp_image,
 )
 from vnic.gen.descriptors import ChmEventEntry, ChmNeighbour, ChmPath, ChmTcp
 from vnic.gen.enums import ChmEvent, ChmObject, ChmOp, ChmReason, ChmStatus, CompletionType
 from vnic.testbench.frames import PEER
+from vnic.testbench.tcp_peer import ISS, segment_of
 from vnic.wire import packet
 
 NEIGHBOUR, PATH, TCP = ChmObject.NEIGHBOUR, ChmObject.PATH, ChmObject.TCP

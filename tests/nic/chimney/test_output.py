@@ -7,23 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.nic.chimney.driver import (
-    ISS,
-    NAGLING,
-    TIMESTAMPS,
-    Driver,
-    Segment,
-    neighbour_image,
-    number_of,
-    path_image,
-    segment_of,
-)
+from tests.nic.chimney.driver import NAGLING, TIMESTAMPS, Driver, neighbour_image, number_of, path_image
 from vnic.abi import FaultAction, FaultSite
 from vnic.device import Budget
 from vnic.fault import Fault
 from vnic.gen.enums import ChmObject, ChmReason, ChmStatus
 from vnic.gen.registers import BAR0
 from vnic.testbench.frames import ADDRESSES, MAC, PEER
+from vnic.testbench.tcp_peer import ISS, Segment, segment_of
 from vnic.wire import checksum, packet
 
 MSS = 1460
@@ -273,7 +264,8 @@ def test_a_terminate_does_not_wait_for_a_link_that_is_down() -> None:
 @pytest.mark.parametrize("action", [FaultAction.DROP, FaultAction.DUPLICATE, FaultAction.CORRUPT])
 def test_faults_of_frames_meet_those_of_connections(driver: Driver, action: FaultAction) -> None:
     connection = driver.connect()
-    fault = driver.device.arm(Fault(site=FaultSite.FRAME_OUT, action=action, argument=60))
+    at = 60 if action == FaultAction.CORRUPT else 0
+    fault = driver.device.arm(Fault(site=FaultSite.FRAME_OUT, action=action, argument=at))
     connection.send(bytes(100))
     frames = driver.rig.sent()
     assert fault.fired == 1

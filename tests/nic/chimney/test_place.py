@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.nic.chimney.driver import IRS, ISS, Driver
+from tests.nic.chimney.driver import Driver
 from vnic.abi import DmaStatus, FaultAction, FaultSite
 from vnic.fault import Fault
 from vnic.gen.descriptors import ChmCompletion, ChmEventEntry, ChmSubmission
 from vnic.gen.enums import ChmEvent, ChmReason, ChmStatus, ChmSubmissionOp, CompletionType
 from vnic.gen.registers import BAR0
 from vnic.host.memory import GuestBuffer
+from vnic.testbench.tcp_peer import IRS, ISS
 from vnic.wire import packet
 
 RECEIVE, DATA, EVENT = CompletionType.CHM_RECEIVE, CompletionType.CHM_DATA, CompletionType.CHM_EVENT

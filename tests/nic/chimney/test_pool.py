@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.nic.chimney.driver import IRS, Connection, Driver
+from tests.nic.chimney.driver import Connection, Driver
 from vnic.abi import DmaStatus, FaultAction, FaultSite
 from vnic.fault import Fault
 from vnic.gen.descriptors import ChmAdminCompletion, ChmCommand, ChmData, ChmTcp
 from vnic.gen.enums import ChmObject, ChmOp, ChmReason, ChmStatus, CompletionType, RingError
 from vnic.gen.registers import BAR0
+from vnic.testbench.tcp_peer import IRS
 from vnic.wire import packet
 
 RECEIVE, DATA = CompletionType.CHM_RECEIVE, CompletionType.CHM_DATA

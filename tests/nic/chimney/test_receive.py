@@ -12,8 +12,6 @@ from tests.nic.chimney.driver import (
     CLOSE_WAIT,
     ESTABLISHED,
     FIN_WAIT_1,
-    IRS,
-    ISS,
     LAST_ACK,
     SACK,
     Driver,
@@ -23,6 +21,7 @@ from vnic.gen.descriptors import ChmEventEntry
 from vnic.gen.enums import ChmEvent, ChmObject, ChmReason, ChmStatus, CompletionType
 from vnic.gen.registers import BAR0
 from vnic.testbench.frames import ADDRESSES, MAC, PEER
+from vnic.testbench.tcp_peer import IRS, ISS
 from vnic.wire import packet
 
 FIN, SYN, RST, PSH, ACK, URG = packet.FIN, packet.SYN, packet.RST, packet.PSH, packet.ACK, packet.URG

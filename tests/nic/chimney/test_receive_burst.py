@@ -6,10 +6,11 @@ from random import Random
 
 import pytest
 
-from tests.nic.chimney.driver import IRS, Driver
+from tests.nic.chimney.driver import Driver
 from vnic.device import Budget
 from vnic.gen.registers import BAR0
 from vnic.testbench.frames import plain_frame
+from vnic.testbench.tcp_peer import IRS
 from vnic.wire import packet
 
 PORTS = range(50000, 50012)

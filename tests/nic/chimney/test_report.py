@@ -7,13 +7,14 @@ from random import Random
 
 import pytest
 
-from tests.nic.chimney.driver import ISS, Driver
+from tests.nic.chimney.driver import Driver
 from vnic.abi import DmaStatus, FaultAction, FaultSite
 from vnic.fault import Fault
 from vnic.gen.descriptors import ChmData, ChmEventEntry, ChmFence
 from vnic.gen.enums import ChmEvent, ChmObject, ChmReason, ChmStatus, CompletionType
 from vnic.gen.registers import BAR0
 from vnic.host.memory import GuestBuffer
+from vnic.testbench.tcp_peer import ISS
 from vnic.wire import packet
 
 ACK, PSH, FIN, RST, URG = packet.ACK, packet.PSH, packet.FIN, packet.RST, packet.URG

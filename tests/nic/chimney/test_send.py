@@ -10,22 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.nic.chimney.driver import (
-    CLOSE_WAIT,
-    FIN_WAIT_1,
-    IRS,
-    ISS,
-    LAST_ACK,
-    SACK,
-    Connection,
-    Driver,
-    Segment,
-)
+from tests.nic.chimney.driver import CLOSE_WAIT, FIN_WAIT_1, LAST_ACK, SACK, Connection, Driver
 from vnic.abi import DmaPurpose, DmaStatus, FaultAction, FaultSite
 from vnic.fault import Fault
 from vnic.fuzz.effort import examples
 from vnic.gen.descriptors import ChmCompletion, ChmEventEntry, ChmSubmission
 from vnic.gen.enums import ChmEvent, ChmReason, ChmStatus, ChmSubmissionOp, CompletionType
+from vnic.testbench.tcp_peer import IRS, ISS, Segment
 from vnic.wire import packet
 
 MSS = 1460

@@ -6,8 +6,9 @@ from random import Random
 
 import pytest
 
-from tests.nic.chimney.driver import ISS, SACK, Connection, Driver, Segment
+from tests.nic.chimney.driver import SACK, Connection, Driver
 from vnic.gen.enums import ChmStatus, CompletionType
+from vnic.testbench.tcp_peer import ISS, Segment
 from vnic.wire import packet
 
 

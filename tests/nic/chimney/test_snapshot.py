@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from tests.nic.chimney.driver import (
     ESTABLISHED,
     FIN_WAIT_1,
-    IRS,
     SACK,
     Connection,
     Driver,
@@ -27,6 +26,7 @@ from vnic.fuzz.effort import examples
 from vnic.gen.descriptors import ChmCommand, ChmSubmission, ChmTcp
 from vnic.gen.enums import ChmObject, ChmOp, ChmSubmissionOp
 from vnic.gen.registers import BAR0
+from vnic.testbench.tcp_peer import IRS
 from vnic.wire import packet
 
 ENGINES = (Engine.RX, Engine.TX, Engine.ADMIN, Engine.SUBMIT, Engine.CHIMNEY, Engine.REPORT)

@@ -8,13 +8,14 @@ from random import Random
 
 import pytest
 
-from tests.nic.chimney.driver import IRS, ISS, Driver
+from tests.nic.chimney.driver import Driver
 from vnic.abi import DmaPurpose, DmaStatus, FaultAction, FaultSite
 from vnic.device import Budget
 from vnic.fault import Fault
 from vnic.gen.descriptors import ChmCompletion, ChmSubmission
 from vnic.gen.enums import ChmReason, ChmStatus, ChmSubmissionOp, CompletionType, RingError
 from vnic.gen.registers import BAR0
+from vnic.testbench.tcp_peer import IRS, ISS
 from vnic.wire import packet
 
 SEND, RECEIVE, CREDIT = ChmSubmissionOp.SEND, ChmSubmissionOp.RECEIVE, ChmSubmissionOp.CREDIT

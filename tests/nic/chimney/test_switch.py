@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.nic.chimney.driver import ISS, Driver, neighbour_image, tcp_image
+from tests.nic.chimney.driver import Driver, neighbour_image, tcp_image
 from vnic.abi import Engine, ResetLevel
 from vnic.gen.descriptors import ChmCommand
 from vnic.gen.enums import ChmObject, ChmOp, ChmStatus, RingError
 from vnic.gen.registers import BAR0, CONFIG
 from vnic.testbench.frames import plain_frame
 from vnic.testbench.rig import Rig
+from vnic.testbench.tcp_peer import ISS
 from vnic.wire import packet
 
 ENGINES = (Engine.ADMIN, Engine.SUBMIT, Engine.RX, Engine.CHIMNEY, Engine.REPORT)

@@ -6,13 +6,14 @@ import random
 
 import pytest
 
-from tests.nic.chimney.driver import IRS, ISS, Connection, Driver
+from tests.nic.chimney.driver import Connection, Driver
 from vnic.abi import DmaPurpose, DmaStatus, FaultAction, FaultSite
 from vnic.fault import Fault
 from vnic.gen.descriptors import ChmAdminCompletion, ChmCommand, ChmData
 from vnic.gen.enums import ChmEvent, ChmObject, ChmOp, ChmStatus, CompletionType
 from vnic.gen.registers import BAR0
 from vnic.host.memory import GuestBuffer
+from vnic.testbench.tcp_peer import IRS, ISS
 from vnic.wire import packet
 
 CLOSED = 0

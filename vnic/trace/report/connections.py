@@ -106,7 +106,7 @@ class Connections:
         if frame.l4 is not L4.TCP or frame.source is None or frame.ports is None:
             return
         source, destination = (str(frame.source), frame.ports[0]), (str(frame.destination), frame.ports[1])
-        segment = _segment(frame)
+        segment = segment_of(frame)
         connection = self._of(event, source, destination, segment)
         if connection is None:
             self.left_out += 1
@@ -142,7 +142,8 @@ def _begins_again(connection: Connection, source: End, segment: Segment) -> bool
     return segment.flags & (SYN | ACK) == SYN and (is_other or connection.is_over)
 
 
-def _segment(frame: Frame) -> Segment:
+def segment_of(frame: Frame) -> Segment:
+    """The TCP header of a frame that has a whole one."""
     start = frame.l4_offset
     _, _, seq, ack, _, flags, window = _FIXED.unpack_from(frame.data, start)
     length = max(0, start + frame.l4_len - frame.header_end)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Final
 
-from vnic.trace.report import activity, events, overview, registers
+from vnic.trace.report import activity, coverage, events, overview, registers
 from vnic.trace.report.charts import embedded
-from vnic.trace.report.html import Html, element, join, section, text
+from vnic.trace.report.html import Html, element, join, section
 from vnic.trace.report.listing import Listing
+from vnic.trace.report.page_shell import asset, document
 from vnic.trace.report.survey import Survey
 
 _PARTS: Final = (
@@ -21,35 +21,20 @@ _PARTS: Final = (
     ("events", "Events"),
     ("about", "About"),
 )
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
 def page(survey: Survey, title: str) -> str:
     """The whole file; `title`: the name of the trace."""
-    head = join(
-        [
-            Html('<meta charset="utf-8">'),
-            Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-            Html(f'<meta http-equiv="Content-Security-Policy" content="{text(_POLICY)}">'),
-            Html('<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'),
-            element("title", f"{title}, vnic trace"),
-            element("style", Html(_asset("report.css"))),
-        ]
-    )
     links = join(element("a", name, href=f"#{identity}") for identity, name in _PARTS)
     body = join(
         [
             element("header", element("h1", title), element("nav", links)),
             element("main", overview.cards(survey), overview.warnings(survey), *_sections(survey)),
             element("script", Html(embedded(survey)), type="application/json", id="data"),
-            element("script", Html(_asset("report.js"))),
+            element("script", Html(asset("report.js"))),
         ]
     )
-    return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
-
-
-def _asset(name: str) -> str:
-    return (files("vnic") / "data" / name).read_text(encoding="utf-8")
+    return document(f"{title}, vnic trace", body)
 
 
 def _sections(survey: Survey) -> list[Html]:
@@ -61,7 +46,13 @@ def _sections(survey: Survey) -> list[Html]:
         section("tcp", "TCP time-sequence graph", _TCP, _chart("tcp"), activity.connections_table(survey)),
         section("registers", "Registers used most", _REGISTERS, registers.histogram(survey.usage)),
         section("polling", "Polling loops", _POLLING, registers.polls_table(survey)),
-        section("coverage", "Coverage of registers", _COVERAGE, registers.coverage(survey.usage)),
+        section(
+            "coverage",
+            "Coverage",
+            _COVERAGE,
+            registers.coverage(survey.usage),
+            *coverage.tables(survey.reached),
+        ),
         section(
             "events",
             "Events",
@@ -119,5 +110,6 @@ _POLLING: Final = (
     "The same register read again and again with no other access between, and the same value each time."
 )
 _COVERAGE: Final = (
-    "Which registers were read and written at all, of those that the functions have; open one to see."
+    "Which registers were read and written at all, of those that the functions have; open one to see. Below: "
+    "kinds of access, what was looked at after which reset, and what offloaded connections went through."
 )

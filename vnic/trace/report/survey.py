@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from vnic.abi import DmaPurpose, DmaStatus, EventType, InterruptKind, RxVerdict
+from vnic.trace.coverage.run import RunCoverage, Watches
 from vnic.trace.event import ACCESSES, FRAMES, TraceEvent
 from vnic.trace.file import TraceReader
 from vnic.trace.header import TraceHeader
@@ -66,6 +67,7 @@ class Survey:
     polls: Polls = field(default_factory=Polls)
     connections: Connections = field(default_factory=Connections)
     listing: Listing = field(default_factory=Listing)
+    reached: RunCoverage = field(default_factory=RunCoverage)
     types: Counter[EventType] = field(default_factory=Counter)
     octets: Counter[EventType] = field(default_factory=Counter)
     troubles: Counter[str] = field(default_factory=Counter)
@@ -165,8 +167,10 @@ def survey(reader: TraceReader, names: Names | None = None) -> Survey:
     """Read a trace to its end. TraceError when it is broken."""
     names = names or Names(reader.header)
     found = Survey(reader.header, names, Usage(names))
+    watches = Watches(found.reached, names)
     for event in reader:
         found.add(event)
+        watches.add(event)
     found.polls.finish()
     return found
 

@@ -1,0 +1,1 @@
+"""Random mutants of the C core: a seeded sample of small changes, and whether any test notices."""

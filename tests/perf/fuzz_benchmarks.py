@@ -1,0 +1,80 @@
+"""The fuzz targets' rate: what an input of libFuzzer's costs on the card, with sanitizers and without."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.fuzz import workshop as fuzz
+
+from .harness import Figures, Goal, InterleavedBenchmark, MissingError, RoundError
+from .workshop import BuildError, Workshop
+
+RUNS = 60_000
+#: An input of the goal has as many; shorter ones would be quicker.
+OPERATIONS, ACCESSES = 32, 8
+INPUT_MOST = 768
+#: Without bookkeeping of rare features, and of shorter inputs that reach the same.
+PLAIN = ("-entropic=0", "-reduce_inputs=0")
+_FIGURES = re.compile(r"an input has ([\d.]+) operations and ([\d.]+) DMA reads and ([\d.]+) DMA writes")
+
+
+class FuzzContender:
+    """libFuzzer on the target `card`, from the kept corpus: nanoseconds of processor time an input."""
+
+    def __init__(self, sanitizer: str) -> None:
+        self.name = f"card, {sanitizer}"
+        self._sanitizer = sanitizer
+        self._program: Path | None = None
+
+    def start(self, shop: Workshop) -> None:
+        """Build the target."""
+        if not fuzz.has_libfuzzer():
+            raise MissingError("needs clang with libFuzzer")
+        made = fuzz.Workshop(shop.folder / "fuzz")
+        try:
+            self._program = made.build(fuzz.targets()["card"], fuzz.FLAVOURS[self._sanitizer])
+        except fuzz.BuildError as error:
+            raise BuildError(str(error)) from error
+
+    def round(self, effort: float) -> Figures:
+        """New inputs, and what they were on average; the inputs found are thrown away."""
+        assert self._program is not None
+        runs = max(int(RUNS * effort), 1000)
+        with tempfile.TemporaryDirectory(prefix="vnic-perf-") as new:
+            limits = [f"-runs={runs}", f"-max_len={INPUT_MOST}", "-len_control=0", "-seed=1", *PLAIN]
+            command = [str(self._program), *limits, new, str(fuzz.targets()["card"].corpus)]
+            environment = {**os.environ, "VNIC_FUZZ_FIGURES": "1", "ASAN_OPTIONS": "quarantine_size_mb=1"}
+            before = _spent_ns()
+            done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+            spent = _spent_ns() - before
+        said = _FIGURES.search(done.stderr)
+        if done.returncode != 0 or said is None:
+            raise RoundError(f"broke off: {done.stderr[-300:]}")
+        operations, reads, writes = map(float, said.groups())
+        if operations < OPERATIONS or reads + writes < ACCESSES:
+            raise RoundError(f"inputs of {operations} operations, {reads + writes} DMA accesses: too small")
+        return {f"an input, {self._sanitizer}": spent / runs}
+
+    def stop(self) -> None:
+        """Nothing runs between rounds."""
+
+
+def _spent_ns() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return 1e9 * (used.ru_utime + used.ru_stime)
+
+
+def fuzz_rate() -> InterleavedBenchmark:
+    """At least 30,000 inputs a second under ASan and UBSan."""
+    return InterleavedBenchmark(
+        "fuzz-rate",
+        "one input of libFuzzer on a card of the default shape, full reset first, at least 32 operations, 8 "
+        "DMA accesses; CPU time, start and corpus included",
+        [FuzzContender("asan"), FuzzContender("bare")],
+        [Goal("ASan and UBSan", "an input, asan", at_most=33_333), Goal("no sanitizer", "an input, bare")],
+    )

@@ -1,0 +1,77 @@
+"""The cases, a module for each group; importing them all declares them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+
+from vnic.conformance.case import CASES, Case
+from vnic.errors import ArgumentError
+
+#: In the order of the report.
+GROUPS = (
+    "bring_up",
+    "bring_up_failures",
+    "oids",
+    "statistics",
+    "send",
+    "cancel",
+    "receive",
+    "filters",
+    "rss",
+    "rss_sets",
+    "receive_hash",
+    "power",
+    "removal",
+    "chimney",
+    "chimney_end",
+    "chimney_send",
+    "chimney_receive",
+    "chimney_close",
+    "ownership",
+    "pause_restart",
+    "reset",
+    "halt",
+    "interrupts",
+    "errors",
+    "settings",
+    "vlan",
+    "checksum",
+    "lso",
+    "netdma",
+    "netdma_chains",
+    "card",
+    "card_interrupts",
+    "memory_order",
+    "races",
+)
+
+
+def load() -> Mapping[str, Case]:
+    """Every case there is, by name."""
+    for group in GROUPS:
+        importlib.import_module(f"{__name__}.{group}")
+    return CASES
+
+
+def select(only: Iterable[str] = ()) -> list[Case]:
+    """The cases of the names given, a group's or a case's, in the order of the suite; all without a name.
+
+    ArgumentError names what there is instead of an unknown one.
+    """
+    cases = load()
+    wanted = list(only)
+    for name in wanted:
+        if name not in cases and name not in GROUPS:
+            raise ArgumentError(f"{name}: no case or group; {_nearest(name, cases)}")
+    chosen = [case for case in cases.values() if not wanted or case.name in wanted or case.group in wanted]
+    return sorted(chosen, key=lambda case: GROUPS.index(case.group))
+
+
+def _nearest(name: str, cases: Mapping[str, Case]) -> str:
+    group = name.partition(".")[0]
+    if group in GROUPS:
+        return f"{group} has " + ", ".join(
+            c.name.partition(".")[2] for c in cases.values() if c.group == group
+        )
+    return "the groups are " + ", ".join(GROUPS)

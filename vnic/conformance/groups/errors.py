@@ -1,0 +1,166 @@
+"""Hardware errors: DMA that fails, rings that stop, registers that do not take; the driver counts,
+recovers, goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vnic.abi import DmaPurpose, FaultAction, FaultSite
+from vnic.conformance.case import NotSupported, case
+from vnic.conformance.drive import OK, ONE, SHORT_RINGS, frames_to, outgoing, statistics, works
+from vnic.conformance.pages import guide, manual
+from vnic.fault import Fault
+from vnic.gen.registers import BAR0
+from vnic.testbench.bench import Bench
+
+_EMPTY: dict[str, Any] = {"keywords": SHORT_RINGS} | ONE
+_HALF_A_MINUTE_NS = 30_000_000_000
+
+
+def _after_an_error(bench: Bench, fault: Fault) -> None:
+    """Traffic with one error in it, half a minute, and traffic again; every send comes back."""
+    with bench.device.arm(fault) as handle:
+        for turn in range(6):
+            bench.receive(*frames_to(bench.station, 3, 100, first=turn * 10))
+            for frame in outgoing(3, first=turn * 10):
+                bench.send(frame)
+            bench.settle()
+        bench.advance(_HALF_A_MINUTE_NS)
+        assert handle.fired == 1, "the error never happened"
+    assert len(bench.protocol.sent) == 18, f"{len(bench.protocol.sent)} of 18 sends came back"
+    good = frames_to(bench.station, 60, 100)
+    strange = [frame for frame in bench.received if frame not in good]
+    assert not strange, f"{len(strange)} frames were indicated that nobody sent"
+    doubled = len(bench.received) - len(set(bench.received))
+    assert not doubled, f"{doubled} frames were indicated twice"
+    lost = [
+        sent for sent in bench.protocol.sent if sent.status == OK and sent.data[0] not in bench.transmitted
+    ]
+    assert not lost, f"{len(lost)} sends ended with success and never left"
+    works(bench, "after an error")
+
+
+def _dma(site: FaultSite, purpose: DmaPurpose, skip: int = 3) -> Fault:
+    return Fault(site=site, action=FaultAction.ERROR, index=purpose, skip=skip, argument=1)
+
+
+@case(
+    manual("PROG-16"), "a ring whose descriptors could not be read is started again", is_rough=True, **_EMPTY
+)
+def descriptors_that_cannot_be_read(bench: Bench) -> None:
+    """One read of descriptors ends with an Unsupported Request."""
+    _after_an_error(bench, _dma(FaultSite.DMA_READ, DmaPurpose.DESCRIPTOR))
+
+
+@case(
+    manual("PROG-16"),
+    "rings whose completions could not be written are started again",
+    is_rough=True,
+    **_EMPTY,
+)
+def completions_that_cannot_be_written(bench: Bench) -> None:
+    """One write of a completion ends with an Unsupported Request."""
+    _after_an_error(bench, _dma(FaultSite.DMA_WRITE, DmaPurpose.COMPLETION))
+
+
+@case(
+    manual("PROG-16"),
+    "rings whose completions could not be written are started again, on the line",
+    is_rough=True,
+    interrupt="line",
+    **_EMPTY,
+)
+def completions_that_cannot_be_written_on_the_line(bench: Bench) -> None:
+    """The same with the INTx line."""
+    _after_an_error(bench, _dma(FaultSite.DMA_WRITE, DmaPurpose.COMPLETION))
+
+
+@case(
+    manual("PROG-16"), "payload that could not be moved costs its frame and no other", is_rough=True, **_EMPTY
+)
+def payload_that_cannot_be_moved(bench: Bench) -> None:
+    """A read and a write of payload end with an Unsupported Request."""
+    _after_an_error(bench, _dma(FaultSite.DMA_READ, DmaPurpose.DATA))
+    bench.protocol.sent.clear()
+    bench.protocol.received.clear()
+    bench.transmitted.clear()
+    _after_an_error(bench, _dma(FaultSite.DMA_WRITE, DmaPurpose.DATA))
+
+
+@case(
+    guide("oid-gen-statistics"),
+    "ifOutErrors or ifOutDiscards counts what could not be transmitted",
+    is_rough=True,
+    **ONE,
+)
+def counts_sends_that_failed(bench: Bench) -> None:
+    """Two of six sends fail, because their data cannot be read."""
+    before = statistics(bench)
+    fault = Fault(
+        site=FaultSite.DMA_READ, action=FaultAction.ERROR, index=DmaPurpose.DATA, skip=1, count=2, argument=1
+    )
+    with bench.device.arm(fault):
+        for frame in outgoing(6):
+            bench.send(frame)
+            bench.settle()
+    bench.advance(_HALF_A_MINUTE_NS)
+    failed = 6 - len(bench.transmitted)
+    if failed != 2:
+        raise NotSupported("copies before it sends, or sends again")
+    after = statistics(bench)
+    found = after.if_out_errors + after.if_out_discards - before.if_out_errors - before.if_out_discards
+    assert found == failed, f"errors and discards grew by {found}, {failed} sends failed"
+    assert after.if_hc_out_ucast_pkts - before.if_hc_out_ucast_pkts == 4, "what failed is counted as sent"
+
+
+@case(
+    guide("oid-gen-statistics"),
+    "ifInErrors or ifInDiscards counts frames that the hardware lost",
+    is_rough=True,
+    **ONE,
+)
+def counts_frames_that_were_lost(bench: Bench) -> None:
+    """Two of ten frames cannot be written to memory."""
+    before = statistics(bench)
+    fault = Fault(
+        site=FaultSite.DMA_WRITE, action=FaultAction.ERROR, index=DmaPurpose.DATA, skip=3, count=2, argument=1
+    )
+    with bench.device.arm(fault):
+        for frame in frames_to(bench.station, 10, 100):
+            bench.receive(frame)
+            bench.settle()
+    after = statistics(bench)
+    arrived = len(bench.received)
+    found = after.if_in_errors + after.if_in_discards - before.if_in_errors - before.if_in_discards
+    assert found == 10 - arrived, f"{arrived} of 10 frames arrived; errors and discards grew by {found}"
+    assert after.if_hc_in_ucast_pkts - before.if_hc_in_ucast_pkts == arrived, (
+        "what was lost is counted as received"
+    )
+
+
+@case(
+    manual("PROG-8"),
+    "a driver sees whether a completion ring started, and does something about one that did not",
+    is_rough=True,
+    starts=False,
+    **ONE,
+)
+def a_ring_that_does_not_start(bench: Bench) -> None:
+    """The write that enables the completion ring is lost, once."""
+    at = BAR0.QP_CQ_CTRL.offset
+    lost = Fault(site=FaultSite.MMIO_WRITE, action=FaultAction.DROP, index=0, first=at, last=at)
+    with bench.device.arm(lost) as handle:
+        status = bench.adapter.initialize()
+        bench.settle()
+        assert handle.fired == 1, "QP_CQ_CTRL is never written"
+    if status == OK:
+        # It may notice later: what counts is that it does.
+        bench.adapter.bind(bench.protocol)
+        assert bench.adapter.restart() == OK
+        bench.advance(_HALF_A_MINUTE_NS)
+        works(bench, "half a minute after the completion ring did not start")
+        return
+    bench.system.assert_no_leaks()
+    bench.memory.assert_no_leaks()
+    bench.start()
+    works(bench)

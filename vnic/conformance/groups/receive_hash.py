@@ -1,0 +1,72 @@
+"""Receive hash: OID_GEN_RECEIVE_HASH has hashes reported without spreading, and excludes RSS."""
+
+from __future__ import annotations
+
+from vnic.conformance.case import Feature, NotSupported, case
+from vnic.conformance.drive import OK, has_oid, take, tell, works
+from vnic.conformance.pages import guide
+from vnic.ndis.oid import OID
+from vnic.ndis.rss import ReceiveHashFlag, ReceiveHashParameters
+from vnic.protocol.capture import Received
+from vnic.testbench.bench import RSS_KEY, Bench
+from vnic.testbench.frames import tcp_frame
+
+_PAGE = guide("oid-gen-receive-hash")
+_ENABLE = ReceiveHashFlag.ENABLE_HASH
+_TCP4 = 0x201
+
+
+def switch(bench: Bench, parameters: ReceiveHashParameters) -> bool:
+    """Set it; whether it was taken. NOT SUPPORTED when the driver has no such OID."""
+    if not has_oid(bench, OID.GEN_RECEIVE_HASH):
+        raise NotSupported("OID_GEN_RECEIVE_HASH")
+    return not tell(bench, OID.GEN_RECEIVE_HASH, parameters.pack()).is_error
+
+
+def flows(bench: Bench) -> list[Received]:
+    """What comes up of twelve flows."""
+    return take(bench, *[tcp_frame(b"x", ports=(1000 + n, 80), to=bench.station) for n in range(12)])
+
+
+@case(
+    _PAGE, "with the receive hash enabled frames have a hash, and are not spread over processors", Feature.RSS
+)
+def hashes_without_spreading(bench: Bench) -> None:
+    """Enable it for TCP over IPv4; NDIS recomputes each hash; disable it."""
+    assert switch(bench, ReceiveHashParameters(_ENABLE, _TCP4, RSS_KEY))
+    seen = flows(bench)
+    assert len(seen) == 12
+    assert {frame.hash and frame.hash[0] for frame in seen} == {0x200}, (
+        "frames have no hash, or of another type"
+    )
+    assert len({frame.cpu for frame in seen}) == 1, "frames are spread over processors"
+    assert switch(bench, ReceiveHashParameters(ReceiveHashFlag(0)))
+    assert {frame.hash for frame in flows(bench)} == {None}, "frames have a hash after it was disabled"
+    works(bench)
+
+
+@case(_PAGE, "receive hash and RSS exclude each other: the second of them is refused", Feature.RSS)
+def excludes_rss(bench: Bench) -> None:
+    """Enable one, try the other, in both orders."""
+    wanted = ReceiveHashParameters(_ENABLE, _TCP4, RSS_KEY)
+    assert switch(bench, wanted)
+    assert bench.set_rss().is_error, "RSS was enabled beside the receive hash"
+    assert {frame.hash and frame.hash[0] for frame in flows(bench)} == {0x200}
+    assert switch(bench, ReceiveHashParameters(ReceiveHashFlag(0)))
+    assert bench.set_rss() == OK, "RSS is refused after the receive hash was disabled"
+    assert not switch(bench, wanted), "the receive hash was enabled beside RSS"
+
+
+@case(
+    _PAGE, "members that are said to be unchanged stay; a set without a key or type is refused", Feature.RSS
+)
+def unchanged_members(bench: Bench) -> None:
+    """Enable; change the types alone, then the key alone; refuse what cannot be."""
+    info, key = ReceiveHashFlag.HASH_INFO_UNCHANGED, ReceiveHashFlag.HASH_KEY_UNCHANGED
+    assert not switch(bench, ReceiveHashParameters(_ENABLE, 0, RSS_KEY)), "a hash without a type was taken"
+    assert switch(bench, ReceiveHashParameters(_ENABLE, _TCP4, RSS_KEY))
+    first = [frame.hash for frame in flows(bench)]
+    assert switch(bench, ReceiveHashParameters(_ENABLE | key, _TCP4))
+    assert [frame.hash for frame in flows(bench)] == first, "the key changed"
+    assert switch(bench, ReceiveHashParameters(_ENABLE | info, 0, RSS_KEY[::-1]))
+    assert [frame.hash for frame in flows(bench)] != first, "the key did not change"

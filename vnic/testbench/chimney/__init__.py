@@ -1,0 +1,1 @@
+"""Offloaded connections on a bench: block lists, a client that records, connections with their peer."""

@@ -1,0 +1,1 @@
+"""Coverage that means something: what traces reached of the registers, of their resets and of the chimney."""
