@@ -88,9 +88,10 @@ format:
 asan:
 	VNIC_SANITIZE=1 VNIC_COVERAGE=1 $(PYTHON) setup.py -q build
 	find build -name '*.gcda' -delete
-	PYTHONPATH=$(SANITIZED)/lib VNIC_SANITIZE=1 VNIC_COVERAGE=1 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	PYTHONPATH=$(SANITIZED)/lib VNIC_SANITIZE=1 VNIC_COVERAGE=1 VNIC_FUZZ_EFFORT=1 \
+	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
-	    pytest -n 2 --dist loadfile --capture=sys -p no:faulthandler -p no:cacheprovider
+	    pytest -n 3 --dist loadfile --capture=sys -p no:faulthandler -p no:cacheprovider
 
 # Of the last `make asan`. LEFT_OUT: files that need instructions which this processor lacks.
 coverage:

@@ -129,5 +129,5 @@ def test_a_restored_card_cannot_be_told(capsys: pytest.CaptureFixture[str]) -> N
     with capsys.disabled():
         print(f"\n{SAVES.shares()}")
     assert SAVES.taken >= 50 * min(EFFORT, 1)
-    assert SAVES.pending / SAVES.taken >= 0.3
+    assert SAVES.pending / SAVES.taken >= 0.2
     assert SAVES.mid_receive and SAVES.mid_gather + SAVES.mid_segment

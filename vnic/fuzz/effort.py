@@ -1,6 +1,6 @@
 """How many examples a property gets: by profile (VNIC_HYPOTHESIS), times VNIC_FUZZ_EFFORT.
 
-`dev` (the default): few, the same each time, so that a failure is everybody's. `ci`: as dev, a few times as
+`dev` (the default): few, the same each time, so that a failure is everybody's. `ci`: as dev, several times as
 many. `nightly` (or `explore`): many, other ones each time; failures go to the database of VNIC_EXAMPLES.
 """
 
@@ -26,8 +26,8 @@ class Profile:
 _NIGHTLY = Profile(20.0, False)
 #: `vnic` is what the suite's own profile of that name is called in the environment.
 PROFILES = {
-    "dev": Profile(1.0, True),
-    "vnic": Profile(1.0, True),
+    "dev": Profile(0.5, True),
+    "vnic": Profile(0.5, True),
     "ci": Profile(3.0, True),
     "nightly": _NIGHTLY,
     "explore": _NIGHTLY,
