@@ -43,15 +43,15 @@ static void reset_on_function(void *owner, enum pci_reset level)
 static uint64_t reset_bar_read(void *owner, unsigned bar, uint64_t offset, unsigned width)
 {
     struct vnic *card = owner;
-    return bar == 0 ? regfile_read(&card->regs, offset, width) : UINT64_MAX;
+    (void)bar; /* the one with registers: MSI-X is the function's */
+    return regfile_read(&card->regs, offset, width);
 }
 
 static void reset_bar_write(void *owner, unsigned bar, uint64_t offset, unsigned width, uint64_t value)
 {
     struct vnic *card = owner;
-    if (bar == 0) {
-        regfile_write(&card->regs, offset, width, value);
-    }
+    (void)bar;
+    regfile_write(&card->regs, offset, width, value);
 }
 
 static void reset_on_interrupt_mode(void *owner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -120,6 +121,8 @@ def test_a_process_that_dies_is_crashed(
 ) -> None:
     result = verdict(run, maker, 20)
     assert result.verdict is Verdict.CRASHED
+    if words == "SIGSEGV" and "VNIC_PRELOAD" in os.environ:
+        words = "AddressSanitizer:DEADLYSIGNAL"  # it takes the signal, and reports
     assert words in result.happened
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -68,7 +69,7 @@ def fuzz_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
     """Target by name, as a program; for coverage they are built where the report looks."""
     folder = tmp_path_factory.mktemp("fuzz")
     if is_asked("VNIC_COVERAGE"):
-        folder = ROOT / "build" / "tests-fuzz"
+        folder = ROOT / "build" / "tests-fuzz" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     return functools.cache(lambda name: _program(folder, targets()[name]))

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from vnic.fuzz.effort import EFFORT
 from vnic.host.bus import InterruptKind
 from vnic.ndis.oid import OID
 from vnic.ndis.oid_request import query
@@ -40,7 +41,7 @@ def assert_order_per_flow(frames: list[bytes]) -> None:
 
 
 @pytest.mark.requirement("INV-52", "INV-55")
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", range(int(50 * min(EFFORT, 1))))
 def test_traffic_on_four_processors_under_a_seeded_schedule(seed: int) -> None:
     choose = random.Random(seed)
     interrupt = LEVELS[seed % 3]
@@ -136,7 +137,7 @@ class Turmoil:
         action()
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(int(60 * min(EFFORT, 1))))
 def test_turmoil_leaves_nothing_behind(seed: int) -> None:
     choose = random.Random(seed)
     with Bench(

@@ -42,6 +42,7 @@ GROUPS = (
     "netdma_chains",
     "card",
     "card_interrupts",
+    "card_frames",
     "memory_order",
     "races",
 )

@@ -202,3 +202,19 @@ def late_receives_open_the_window(bench: Bench) -> None:
     assert connection.query().RcvWnd > 40_000, (
         f"the window is {connection.query().RcvWnd} after all was consumed"
     )
+
+
+@case(_PROTOCOL, "a segment whose checksum is wrong is as one that never came", Feature.CHIMNEY)
+def bad_checksums(bench: Bench) -> None:
+    """A segment with a wrong TCP checksum, one with a wrong IPv4 header checksum, then the right one."""
+    _, connection = one(bench)
+    start = connection.peer.seq
+    good = connection.peer.frame(b"spoilt", flags=PUSH)
+    for at in (len(good) - 1, 14 + 8):  # the payload; TTL
+        bad = good[:at] + bytes([good[at] ^ 0x10]) + good[at + 1 :]
+        connection.bench.receive(bad)
+        connection.bench.settle()
+    assert connection.stream == b"", "data with a wrong checksum was delivered"
+    assert all(each.ack == start for each in connection.sent()), "data with a wrong checksum was acknowledged"
+    connection.receive(b"spoilt", flags=PUSH)
+    assert connection.stream == b"spoilt"

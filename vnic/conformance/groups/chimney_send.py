@@ -126,3 +126,26 @@ def send_data_of_the_state(bench: Bench) -> None:
     connection.peer.ack = ISS + 245
     connection.receive()
     assert connection.told("sent") == [(OK, 60)] * 4 + [(OK, 5)]
+
+
+@case(_PROTOCOL, "what is lost is sent again, from wherever in memory it is", Feature.CHIMNEY)
+def retransmission_of_pieces(bench: Bench) -> None:
+    """Send 3,000 bytes in 40 MDLs; of three segments the second is lost; it comes again, byte for byte."""
+    chimneys, connection = one(bench)
+    data = bytes(n * 31 & 0xFF for n in range(3000))
+    connection.send(data, cuts=[75] * 39)
+    segments = [each for each in connection.sent() if each.payload]
+    assert b"".join(each.payload for each in segments) == data, "what left is not what was sent"
+    first = segments[0]
+    connection.peer.ack = first.seq + len(first.payload)
+    for _ in range(4):
+        connection.receive()
+    chimneys.advance(500 * MS)
+    again = [each for each in connection.sent() if each.payload]
+    assert again, "nothing was sent again"
+    for each in again:
+        start = each.seq - ISS
+        assert each.payload == data[start : start + len(each.payload)], f"other bytes at {start}"
+    connection.peer.ack = ISS + 3000
+    connection.receive()
+    assert connection.told("sent") == [(OK, 3000)]
