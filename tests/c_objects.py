@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 CARD = ("base", "gen", "wire", "pci", "tcp", "nic")
@@ -32,6 +34,16 @@ def flavour() -> list[str]:
     """Flags of optimisation, sanitizers and coverage, of objects and programs alike."""
     flags = [*PLAIN, *(_SANITIZE if is_asked("VNIC_SANITIZE") else [])]
     return flags + (["--coverage", "-fno-early-inlining"] if is_asked("VNIC_COVERAGE") else [])
+
+
+def build_folder(name: str, elsewhere: pytest.TempPathFactory) -> Path:
+    """An empty folder to compile in: for coverage where the report looks, and each worker's own."""
+    if not is_asked("VNIC_COVERAGE"):
+        return elsewhere.mktemp(name)
+    folder = ROOT / "build" / f"tests-{name}" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def _digest(flags: list[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import os
 import random
 import subprocess
 from pathlib import Path
@@ -15,6 +14,7 @@ from cffi import FFI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.c_objects import build_folder, is_asked
 from vnic.fuzz.effort import examples
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,16 +37,10 @@ MARGIN = 128
 INSIDE = examples(100)
 
 
-def is_asked(name: str) -> bool:
-    """Whether an environment variable selects a flavour of the build."""
-    return os.environ.get(name, "0") not in ("", "0")
-
-
 @pytest.fixture(scope="session")
 def core(tmp_path_factory: pytest.TempPathFactory) -> tuple[FFI, Any]:
     """csrc/copy/move*.c by themselves; for coverage they are built where the report looks."""
-    folder = ROOT / "build/tests-move" if is_asked("VNIC_COVERAGE") else tmp_path_factory.mktemp("move")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = build_folder("move", tmp_path_factory)
     flags = [*STRICT, "-O2", "-fPIC", "-shared", f"-I{CSRC}", f"-I{CSRC / 'include'}"]
     flags += SANITIZE if is_asked("VNIC_SANITIZE") else []
     flags += ["--coverage", "-fno-early-inlining", "-O1"] if is_asked("VNIC_COVERAGE") else []

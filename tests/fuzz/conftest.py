@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.c_objects import INCLUDE, WARNINGS, flavour, is_asked, objects_of
+from tests.c_objects import INCLUDE, WARNINGS, build_folder, flavour, objects_of
 from tests.fuzz.workshop import HERE, LANGUAGE, ROOT, Target, targets
 from vnic.fuzz.coverage import Coverage
 
@@ -67,11 +65,7 @@ def _program(folder: Path, target: Target) -> Path:
 @pytest.fixture(scope="session")
 def fuzz_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Target by name, as a program; for coverage they are built where the report looks."""
-    folder = tmp_path_factory.mktemp("fuzz")
-    if is_asked("VNIC_COVERAGE"):
-        folder = ROOT / "build" / "tests-fuzz" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+    folder = build_folder("fuzz", tmp_path_factory)
     return functools.cache(lambda name: _program(folder, targets()[name]))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.c_objects import build_program, is_asked
+from tests.c_objects import build_folder, build_program
 
 ROOT = Path(__file__).resolve().parents[2]
 WORLDS = 60
@@ -16,8 +16,7 @@ WORLDS = 60
 @pytest.fixture(scope="module")
 def burst_equal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program that compares; for coverage it is built where the report looks."""
-    folder = ROOT / "build/tests-burst" if is_asked("VNIC_COVERAGE") else tmp_path_factory.mktemp("burst")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = build_folder("burst", tmp_path_factory)
     return build_program(folder / "burst_equal", [Path(__file__).with_name("burst_equal.c")], "-std=gnu11")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,6 +11,8 @@ from typing import Any
 
 import pytest
 from cffi import FFI
+
+from tests.c_objects import build_folder, is_asked
 
 ROOT = Path(__file__).resolve().parents[2]
 CSRC = ROOT / "csrc"
@@ -24,11 +25,6 @@ HOOK_MASK = 0xA5C35A3C  # of harness.c
 COMMAND, PM_CTRL, MSI_CTRL, DEVCTL, MSIX_CTRL = 0x04, 0x44, 0x50, 0x78, 0xB0
 MEMORY, MASTER = 1 << 1, 1 << 2
 MSIX_BAR, MSIX_TABLE, MSIX_PBA = 2, 0x0, 0x1000
-
-
-def is_asked(name: str) -> bool:
-    """Whether an environment variable selects a flavour of the build."""
-    return os.environ.get(name, "0") not in ("", "0")
 
 
 def build(folder: Path) -> Path:
@@ -47,8 +43,7 @@ def build(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> tuple[FFI, Any]:
     """The compiled harness; for coverage it is built where the report looks."""
-    folder = ROOT / "build/tests-pci" if is_asked("VNIC_COVERAGE") else tmp_path_factory.mktemp("pci")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = build_folder("pci", tmp_path_factory)
     ffi = FFI()
     for header in (CSRC / "include/vnic/vnic.h", HERE / "harness.h"):
         ffi.cdef("\n".join(MARKED.findall(header.read_text(encoding="utf-8"))).replace("VNIC_API ", ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,6 +11,8 @@ from typing import Any
 import pytest
 from cffi import FFI
 
+from tests.c_objects import build_folder, is_asked
+
 ROOT = Path(__file__).resolve().parents[3]
 CSRC = ROOT / "csrc"
 HERE = Path(__file__).resolve().parent
@@ -20,11 +21,6 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "
 MARKED = re.compile(r"/\* cdef begin \*/\n(.*?)/\* cdef end \*/", re.DOTALL)
 FILES = ("wheel", "timer", "reassembly")
 NEVER = 2**64 - 1
-
-
-def is_asked(name: str) -> bool:
-    """Whether an environment variable selects a flavour of the build."""
-    return os.environ.get(name, "0") not in ("", "0")
 
 
 def build(folder: Path) -> Path:
@@ -42,8 +38,7 @@ def build(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> tuple[FFI, Any]:
     """The compiled harness; for coverage it is built where the report looks."""
-    folder = ROOT / "build/tests-tcp" if is_asked("VNIC_COVERAGE") else tmp_path_factory.mktemp("inside")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = build_folder("tcp", tmp_path_factory)
     ffi = FFI()
     ffi.cdef("\n".join(MARKED.findall((HERE / "harness.h").read_text(encoding="utf-8"))))
     return ffi, ffi.dlopen(str(build(folder)))
