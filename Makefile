@@ -110,7 +110,7 @@ bars:
 fuzz:
 	mkdir -p build
 	if $(CLANG) -fsanitize=fuzzer -xc -c /dev/null -o /dev/null 2>/dev/null; then \
-	    $(PYTHON) -m tests.fuzz.campaign --cpu-seconds $(FUZZ_SECONDS) \
+	    $(PYTHON) -m tests.fuzz.campaign --cpu-seconds $(FUZZ_SECONDS) --jobs 2 \
 	        --folder build/fuzz --keep build/found --json build/fuzz.json; \
 	else \
 	    $(PYTHON) -m tests.fuzz.workshop --run $(FUZZ_SECONDS); \

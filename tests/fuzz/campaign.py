@@ -7,13 +7,13 @@ import hashlib
 import json
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -75,11 +75,6 @@ def cause_of(said: str) -> str:
     return "ended without a word"
 
 
-def _children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 class Campaign:
     """Runs one program in `folder`, where `corpus` has inputs and `found` those it did not survive."""
 
@@ -124,17 +119,20 @@ class Campaign:
             "ASAN_OPTIONS": "detect_leaks=1:quarantine_size_mb=16:allocator_may_return_null=1",
             "UBSAN_OPTIONS": "print_stacktrace=1",
         }
-        before = _children_seconds()
-        done = subprocess.run(
+        with subprocess.Popen(
             [str(self.program), *arguments],
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            check=False,
             cwd=self.folder,
             env={**os.environ, **options},
-        )
-        return done.returncode, done.stderr, _children_seconds() - before
+        ) as running:
+            assert running.stderr is not None
+            said = running.stderr.read()
+            _, status, used = os.wait4(running.pid, 0)  # of this one: others run beside it
+            running.returncode = os.waitstatus_to_exitcode(status)
+        return running.returncode, said, used.ru_utime + used.ru_stime
 
     def _replay(self) -> int:
         """Edges of what is in the corpora before anything new."""
@@ -219,6 +217,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cpu-seconds", type=float, metavar="N", help="instead of minutes")
     parser.add_argument("--sanitizer", choices=("asan", "memory", "bare"), default="asan")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="targets at a time (1)")
     parser.add_argument("--folder", type=Path, help="work there and leave it; else in a temporary folder")
     parser.add_argument("--seeds", type=Path, metavar="DIR", help="more inputs, in a folder a target")
     parser.add_argument(
@@ -229,27 +228,34 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def run_one(name: str, wanted: argparse.Namespace, folder: Path, program: Path) -> Outcome:
+    """One target, in a folder of its own."""
+    target, flavour = targets()[name], FLAVOURS[wanted.sanitizer]
+    campaign = Campaign(target, flavour, program, folder / f"{name}-{flavour.name}")
+    if wanted.seeds and (wanted.seeds / name).is_dir():
+        shutil.copytree(wanted.seeds / name, campaign.corpus, dirs_exist_ok=True)
+    seconds = 60 * wanted.cpu_minutes if wanted.cpu_seconds is None else wanted.cpu_seconds
+    outcome = campaign.run(seconds, wanted.seed)
+    if wanted.commit:
+        outcome.corpus = campaign.commit()
+    if wanted.keep:
+        shutil.copytree(campaign.found, wanted.keep, dirs_exist_ok=True)
+    return outcome
+
+
 def run_all(wanted: argparse.Namespace, folder: Path) -> list[Outcome]:
-    """One target after the other, each in a folder of its own."""
-    flavour = FLAVOURS[wanted.sanitizer]
+    """All that are asked for, `--jobs` at a time; each one's line when it and those before it are done."""
     folder = folder.resolve()
     workshop = Workshop(folder / "build")
-    outcomes = []
-    for name in wanted.target or targets():
-        target = targets()[name]
-        program = workshop.build(target, flavour)
-        campaign = Campaign(target, flavour, program, folder / f"{name}-{flavour.name}")
-        if wanted.seeds and (wanted.seeds / name).is_dir():
-            shutil.copytree(wanted.seeds / name, campaign.corpus, dirs_exist_ok=True)
-        seconds = 60 * wanted.cpu_minutes if wanted.cpu_seconds is None else wanted.cpu_seconds
-        outcomes.append(campaign.run(seconds, wanted.seed))
-        print(
-            table(outcomes[-1:]) if len(outcomes) == 1 else table(outcomes[-1:]).split("\n", 1)[1], flush=True
-        )
-        if wanted.commit:
-            print(f"kept: {campaign.commit()} inputs", flush=True)
-        if wanted.keep:
-            shutil.copytree(campaign.found, wanted.keep, dirs_exist_ok=True)
+    flavour = FLAVOURS[wanted.sanitizer]
+    names = wanted.target or list(targets())
+    programs = {name: workshop.build(targets()[name], flavour) for name in names}
+    outcomes: list[Outcome] = []
+    with ThreadPoolExecutor(wanted.jobs) as pool:
+        for outcome in pool.map(lambda name: run_one(name, wanted, folder, programs[name]), names):
+            lines = table([outcome])
+            print(lines if not outcomes else lines.split("\n", 1)[1], flush=True)
+            outcomes.append(outcome)
     return outcomes
 
 
