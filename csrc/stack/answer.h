@@ -4,13 +4,16 @@
 
 #include "stack/arrived.h"
 
+struct socket;
+
 /* A segment in answer to one that belongs to no connection; an enum vnic_stack_result. */
 int answer_send(struct vnic_stack *s, const struct arrived *in, const struct tcp_segment *answer);
 
 /* The RST of a closed port, if the segment gets one (RFC 9293 3.10.7.1). */
 void answer_refuse(struct vnic_stack *s, const struct arrived *in);
 
-/* The RST that ends a connection, which may be off its path already. */
-void answer_reset(struct vnic_stack *s, const struct tcp_connection *c, const struct tcp_segment *rst);
+/* The RST that ends a connection, whose path may lead nowhere any more. */
+void answer_reset(struct vnic_stack *s, const struct socket *socket, const struct tcp_connection *c,
+                  const struct tcp_segment *rst);
 
 #endif

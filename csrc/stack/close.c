@@ -87,7 +87,7 @@ static void close_connection(struct vnic_stack *s, struct socket *socket)
     } else if (c->state != TCP_STATE_CLOSED) {
         hold_release(s, socket, c);
         if (tcp_close(s->tcp, c, s->now_ns, &result, &rst)) {
-            answer_reset(s, c, &rst);
+            answer_reset(s, socket, c, &rst);
         }
         outcome_apply(s, socket, c, &result, NULL);
     }

@@ -1,4 +1,5 @@
 /* Active opens: addresses, a port, a path, and a SYN to be sent. */
+#include "stack/hop.h"
 #include "stack/isn.h"
 #include "stack/network.h"
 #include "stack/socket.h"
@@ -58,7 +59,7 @@ vnic_socket vnic_tcp_connect(vnic_stack *stack, const struct vnic_endpoint *loca
     destination = address_clean(&remote->address);
     source = local != NULL ? address_clean(&local->address)
                            : (struct vnic_address){.is_ipv6 = destination.is_ipv6};
-    result = network_find_path(stack, &source, &destination, &path);
+    result = network_find_path(stack, &source, &destination, HOP_ANY_INTERFACE, &path);
     if (result != VNIC_OK) {
         return result;
     }

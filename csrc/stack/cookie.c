@@ -3,6 +3,7 @@
 
 #include "base/bits.h"
 #include "stack/answer.h"
+#include "stack/hop.h"
 #include "stack/network.h"
 #include "stack/state.h"
 
@@ -120,7 +121,7 @@ static bool cookie_find_open(struct vnic_stack *s, const struct listener *listen
     struct vnic_address source = in->local;
     struct path path;
 
-    if (network_find_path(s, &source, &in->remote, &path) != VNIC_OK) {
+    if (network_find_path(s, &source, &in->remote, hop_mask(&in->remote, in->interface), &path) != VNIC_OK) {
         return false;
     }
     socket_open_from(s, &listener->options, &tuple, &path, open);

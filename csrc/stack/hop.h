@@ -14,6 +14,12 @@ struct hop {
 
 enum { HOP_ANY_INTERFACE = 0xff }; /* masks have a bit for each interface */
 
+/* Links that lead to a peer met on `interface`: a link-local one is on that link alone (RFC 4007 6). */
+static inline uint32_t hop_mask(const struct vnic_address *peer, uint32_t interface)
+{
+    return address_is_link_local(peer) ? 1u << interface : HOP_ANY_INTERFACE;
+}
+
 /*
  * Route, neighbour and source for a destination; a source of zeros is filled in, another must be ours (strong
  * host model, RFC 1122 3.3.4.2: it leaves through an interface that has it). The neighbour is not held.

@@ -52,8 +52,7 @@ void icmp_destroy(struct vnic_stack *s)
 static void answer_echo(struct vnic_stack *s, const struct packet *packet, uint8_t type)
 {
     const struct vnic_address any = {.is_ipv6 = packet->source.is_ipv6};
-    const uint32_t mask =
-        address_is_link_local(&packet->source) ? 1u << packet->interface : HOP_ANY_INTERFACE;
+    const uint32_t mask = hop_mask(&packet->source, packet->interface);
     struct vnic_address source = packet->is_multicast ? any : packet->destination;
     struct ip_out ip = {
         .source = &source,

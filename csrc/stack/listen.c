@@ -6,6 +6,7 @@
 #include "stack/cookie.h"
 #include "stack/event.h"
 #include "stack/handle.h"
+#include "stack/hop.h"
 #include "stack/isn.h"
 #include "stack/network.h"
 #include "stack/outcome.h"
@@ -145,7 +146,7 @@ struct socket *listener_open(struct vnic_stack *s, uint32_t index, const struct 
     struct tcp_open open;
     struct path path;
 
-    if (network_find_path(s, &source, &in->remote, &path) != VNIC_OK) {
+    if (network_find_path(s, &source, &in->remote, hop_mask(&in->remote, in->interface), &path) != VNIC_OK) {
         return NULL;
     }
     socket_open_from(s, &l->options, &tuple, &path, &open);

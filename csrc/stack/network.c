@@ -173,7 +173,7 @@ uint64_t network_deadline(const struct vnic_stack *s)
 /* -- paths of connections -------------------------------------------------------------------------------- */
 
 int network_find_path(struct vnic_stack *s, struct vnic_address *source,
-                      const struct vnic_address *destination, struct path *path)
+                      const struct vnic_address *destination, uint32_t mask, struct path *path)
 {
     struct hop hop;
     int result;
@@ -181,7 +181,7 @@ int network_find_path(struct vnic_stack *s, struct vnic_address *source,
     if (address_is_multicast(destination) || address_is_broadcast(destination)) {
         return VNIC_STACK_EHOSTUNREACH;
     }
-    result = hop_find(s, source, destination, HOP_ANY_INTERFACE, &hop);
+    result = hop_find(s, source, destination, mask, &hop);
     if (result != VNIC_OK || hop.neighbour == 0) {
         return result != VNIC_OK ? result : VNIC_STACK_EHOSTUNREACH; /* a subnet's broadcast */
     }
@@ -253,12 +253,12 @@ uint32_t network_write_header(struct vnic_stack *s, const struct path *path, con
            + header_write_ipv4(out + at, ip, ttl, ip->l4_len, 0, ip->may_fragment ? 0 : IPV4_DONT_FRAGMENT);
 }
 
-int network_send(struct vnic_stack *s, const struct ip_out *ip, const uint8_t *l4)
+int network_send(struct vnic_stack *s, const struct ip_out *ip, uint32_t mask, const uint8_t *l4)
 {
     struct vnic_address source = *ip->source;
     struct ip_out out = *ip;
     struct hop hop;
-    int result = hop_find(s, &source, ip->destination, HOP_ANY_INTERFACE, &hop);
+    int result = hop_find(s, &source, ip->destination, mask, &hop);
 
     out.source = &source;
     if (result == VNIC_OK) {

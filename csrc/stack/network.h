@@ -24,12 +24,12 @@ void network_run_timers(struct vnic_stack *s);
 uint64_t network_deadline(const struct vnic_stack *s);
 
 /*
- * Route and neighbour for a destination. source all zeros: filled in. VNIC_OK, VNIC_STACK_EHOSTUNREACH
+ * Route and neighbour for a destination over the links of `mask` (hop.h). source all zeros: filled in. VNIC_OK, VNIC_STACK_EHOSTUNREACH
  * without a route, VNIC_STACK_EADDRNOTAVAIL when source is not ours. The neighbour is held:
  * network_drop_path() lets it go.
  */
 int network_find_path(struct vnic_stack *s, struct vnic_address *source,
-                      const struct vnic_address *destination, struct path *path);
+                      const struct vnic_address *destination, uint32_t mask, struct path *path);
 void network_drop_path(struct vnic_stack *s, struct path *path);
 uint32_t network_path_mtu(const struct vnic_stack *s, const struct path *path);
 bool network_path_is_current(const struct vnic_stack *s, const struct path *path);
@@ -52,9 +52,9 @@ uint32_t network_write_header(struct vnic_stack *s, const struct path *path, con
 /*
  * A datagram that is not of a connection (reset, SYN cookie answer, UDP, ICMP): l4 is complete but for its
  * checksum. Routed, resolved (it waits a little for the neighbour), fragmented if it may be, and put into the
- * outbox. VNIC_OK or a reason of enum vnic_stack_result.
+ * outbox. VNIC_OK or a reason of enum vnic_stack_result. mask: as of network_find_path().
  */
-int network_send(struct vnic_stack *s, const struct ip_out *ip, const uint8_t *l4);
+int network_send(struct vnic_stack *s, const struct ip_out *ip, uint32_t mask, const uint8_t *l4);
 
 /*
  * The path leads to an address of ours: the frame that was written for it does not leave. network_loop()

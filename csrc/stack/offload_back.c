@@ -39,7 +39,7 @@ static void back_close(struct vnic_stack *s, struct socket *socket, struct tcp_c
     struct tcp_segment rst;
 
     if (tcp_close(s->tcp, c, s->now_ns, &result, &rst)) {
-        answer_reset(s, c, &rst);
+        answer_reset(s, socket, c, &rst);
     }
     outcome_apply(s, socket, c, &result, NULL);
 }

@@ -1,6 +1,7 @@
 /* Where the packets of connections go that are away, and who has to hear when that changes. */
 #include "base/bits.h"
 #include "stack/event.h"
+#include "stack/hop.h"
 #include "stack/network.h"
 #include "stack/state.h"
 #include "wire/seq.h"
@@ -189,11 +190,7 @@ static void route_renew(struct vnic_stack *s, struct socket *socket, const struc
     if (!socket_has(socket, SOCKET_LISTED) || network_path_is_current(s, &socket->path)) {
         return;
     }
-    if (network_find_path(s, &local, &remote, &path) != VNIC_OK) {
-        return;
-    }
-    if (address_is_link_local(&remote) && path.interface != socket->path.interface) {
-        network_drop_path(s, &path);
+    if (network_find_path(s, &local, &remote, hop_mask(&remote, socket->path.interface), &path) != VNIC_OK) {
         return;
     }
     network_drop_path(s, &socket->path);

@@ -133,7 +133,7 @@ void outcome_abort(struct vnic_stack *s, struct socket *socket, struct tcp_conne
     struct tcp_segment rst;
 
     if (tcp_abort(s->tcp, c, s->now_ns, &rst)) {
-        answer_reset(s, c, &rst);
+        answer_reset(s, socket, c, &rst);
     }
     outcome_closed(s, socket, c, result);
 }

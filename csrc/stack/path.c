@@ -1,6 +1,7 @@
 /* The path of a connection: whether what it has to send can leave, and what becomes of it otherwise. */
 #include "stack/path.h"
 
+#include "stack/hop.h"
 #include "stack/network.h"
 #include "stack/outcome.h"
 #include "stack/park.h"
@@ -15,11 +16,7 @@ static bool path_renew(struct vnic_stack *s, struct socket *socket, struct tcp_c
     struct tcp_result result = {.events = 0};
     struct path path;
 
-    if (network_find_path(s, &local, &remote, &path) != VNIC_OK) {
-        return false;
-    }
-    if (address_is_link_local(&remote) && path.interface != socket->path.interface) {
-        network_drop_path(s, &path);
+    if (network_find_path(s, &local, &remote, hop_mask(&remote, socket->path.interface), &path) != VNIC_OK) {
         return false;
     }
     network_drop_path(s, &socket->path);

@@ -19,7 +19,7 @@ void segment_in_apply(struct vnic_stack *s, struct socket *socket, struct tcp_co
         struct tcp_segment rst;
 
         if (tcp_reset_for(segment, &rst)) {
-            answer_reset(s, c, &rst);
+            answer_reset(s, socket, c, &rst);
         }
     }
     outcome_apply(s, socket, c, &result, payload);

@@ -1,6 +1,7 @@
 /* UDP and echo datagrams: received into sockets, sent from them. */
 #include "base/bits.h"
 #include "stack/header.h"
+#include "stack/hop.h"
 #include "stack/network.h"
 #include "stack/state.h"
 #include "stack/udp_socket.h"
@@ -184,7 +185,7 @@ static int64_t send_message(struct vnic_stack *s, struct udp_socket *socket, con
         .tos = socket->tos,
         .may_fragment = true,
     };
-    const int result = network_send(s, &ip, s->icmp.message);
+    const int result = network_send(s, &ip, HOP_ANY_INTERFACE, s->icmp.message);
 
     if (result == VNIC_STACK_EAGAIN) {
         socket->wants_room = s->outboxes.is_wanted = true;

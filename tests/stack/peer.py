@@ -93,11 +93,14 @@ class Peer:
     window: int = 65535
     options: bytes = b""
     mac: bytes = PEER_MAC
+    our_mac: bytes = OUR_MAC
+    #: The stack's interface that hears this peer.
+    interface: int = 0
     sent: list[Segment] = field(default_factory=list)
 
     def frame(self, flags: int = ACK, data: bytes = b"", **fields: Any) -> bytes:
         """A frame with a segment; fields are those of packet.tcp, `destination` a MAC address."""
-        to = fields.pop("destination", OUR_MAC)
+        to = fields.pop("destination", self.our_mac)
         values: dict[str, Any] = {
             "seq": self.seq,
             "window": self.window,
@@ -113,13 +116,13 @@ class Peer:
 
     def send(self, flags: int = ACK, data: bytes = b"", **fields: Any) -> None:
         """Gives the stack a segment and counts it unless its number was given."""
-        self.world.receive(self.frame(flags, data, **fields))
+        self.world.receive(self.frame(flags, data, **fields), self.interface)
         if "seq" not in fields:
             self.seq = (self.seq + len(data) + bool(flags & SYN) + bool(flags & FIN)) & 0xFFFFFFFF
 
     def heard(self) -> list[Segment]:
         """What the stack sends to this peer now."""
-        found = [segment_of(seen) for seen in self.world.transmit()]
+        found = [segment_of(seen) for seen in self.world.transmit(self.interface)]
         self.sent += found
         return found
 

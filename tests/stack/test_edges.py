@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.stack.peer import ACK, RST, SYN, Peer, Segment, establish, info, listen, mss, resolve, segment_of
+from tests.stack.peer import RST, Peer, establish, listen, resolve, segment_of
 from tests.stack.world import (
     OTHER,
     OTHER_MAC,
-    OUR_LINK_LOCAL,
     PEER,
     PEER_LINK_LOCAL,
-    PEER_MAC,
     US,
     World,
     address,
@@ -25,64 +23,6 @@ from vnic._core import ffi, lib
 SECOND_MAC = bytes.fromhex("020000000155")
 EINVAL, EBADF, ENOBUFS = lib.VNIC_EINVAL, lib.VNIC_STACK_EBADF, lib.VNIC_STACK_ENOBUFS
 NO_ADDRESS = lib.VNIC_STACK_EADDRNOTAVAIL
-
-
-@pytest.fixture
-def two_links(make_world: Callable[..., World]) -> World:
-    """A stack on two links, both up; the peer's link-local address is known on both."""
-    world = make_world(syn_cookies=0, address_probes=0)
-    assert world.add_interface(mac=SECOND_MAC) == 1
-    world.set_link(True, 1)
-    for interface in (0, 1):
-        assert world.know(PEER_LINK_LOCAL, PEER_MAC, interface) == 0
-    return world
-
-
-def local_peer(world: World, **more: Any) -> Peer:
-    """A peer that uses link-local addresses."""
-    return Peer(world, us=OUR_LINK_LOCAL, them=PEER_LINK_LOCAL, **more)
-
-
-def answers(world: World) -> list[Segment]:
-    """What is said over either link."""
-    return [segment_of(seen) for interface in (0, 1) for seen in world.transmit(interface)]
-
-
-def test_a_listener_on_a_link_local_address_hears_its_link(two_links: World) -> None:
-    listener = listen(two_links, OUR_LINK_LOCAL)
-    assert listener > 0
-    socket = establish(two_links, local_peer(two_links), listener)
-    assert info(two_links, socket).remote.port == 40000
-
-
-def test_the_same_address_on_another_link_is_another(two_links: World) -> None:
-    """The second link has the address, too; the listener is the first link's."""
-    assert listen(two_links, OUR_LINK_LOCAL) > 0
-    if two_links.add_address(OUR_LINK_LOCAL, 64, 1) != 0:
-        pytest.fail("each link may have it")
-    listener = listen(two_links, OUR_LINK_LOCAL)
-    assert listener == lib.VNIC_STACK_EADDRINUSE
-    peer = local_peer(two_links, port=41000)
-    two_links.receive(peer.frame(SYN, options=mss(1460), destination=SECOND_MAC), 1)
-    assert [answer.flags & RST for answer in answers(two_links)] == [RST]
-    two_links.receive(peer.frame(SYN, options=mss(1460)), 0)
-    (answer,) = [segment_of(seen) for seen in two_links.transmit(0)]
-    assert answer.flags == SYN | ACK
-
-
-def test_connections_over_a_link_stay_on_it(two_links: World) -> None:
-    """A segment of the same four numbers that comes over the other link is nobody's."""
-    listener = listen(two_links, OUR_LINK_LOCAL)
-    peer = local_peer(two_links)
-    socket = establish(two_links, peer, listener)
-    if two_links.add_address(OUR_LINK_LOCAL, 64, 1) != 0:
-        pytest.fail("each link may have it")
-    two_links.receive(peer.frame(ACK, b"data", destination=SECOND_MAC), 1)
-    assert [answer.flags & RST for answer in answers(two_links)] == [RST]
-    assert info(two_links, socket).state != 0
-    peer.send(ACK, b"data")
-    out = ffi.new("uint8_t[]", 16)
-    assert lib.vnic_tcp_receive(two_links.stack, socket, out, 16) == 4
 
 
 def test_who_gives_up_waiting_for_a_neighbour_leaves_the_others_waiting(world: World) -> None:
