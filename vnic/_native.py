@@ -171,6 +171,15 @@ class Native(Generic[ConfigT]):
         if self.access.function:
             self._apply_mask()
 
+    def mark(self, function: int, time_ns: int, text: str) -> None:
+        """Put a MARK into what sees every event, if something does."""
+        if self._recorder is None:
+            return
+        event, data = ffi.new("struct vnic_event *"), text.encode()
+        event.type, event.function, event.time_ns = lib.VNIC_EVENT_MARK, function, time_ns
+        event.data, event.len = ffi.from_buffer("uint8_t[]", data), len(data)
+        lib.vnic_trace_event(self._recorder, event)
+
     def _apply_mask(self) -> None:
         mask = 0
         for observation in self._observations:

@@ -321,6 +321,11 @@ class PciFunction(BarWindow, Generic[ConfigT]):
         self._native.attach(observation)
         return observation
 
+    def mark(self, text: str) -> None:
+        """Put a mark into the recording that is under way, if one is."""
+        self._enter()
+        self._native.mark(self.config.function, self.now_ns, text)
+
     def arm(self, fault: Fault) -> FaultHandle:
         """Arm a fault; CapacityError when the registry is full, ArgumentError with the reason otherwise."""
         if (why := refusal(fault)) is not None:

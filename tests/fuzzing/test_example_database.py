@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any, ClassVar
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -76,66 +80,43 @@ def test_places_that_cannot_be_had(where: str, monkeypatch: pytest.MonkeyPatch) 
         database(where)
 
 
-class Pipeline:
-    """What RedisExampleDatabase calls, over a dictionary."""
-
-    def __init__(self, sets: dict[bytes, set[bytes]]) -> None:
-        self._sets = sets
-        self._results: list[Any] = []
-
-    def sadd(self, key: bytes, value: bytes) -> None:
-        """Add."""
-        before = len(self._sets.setdefault(key, set()))
-        self._sets[key].add(value)
-        self._results.append(len(self._sets[key]) - before)
-
-    def srem(self, key: bytes, value: bytes) -> None:
-        """Remove."""
-        self._results.append(value in self._sets.setdefault(key, set()))
-        self._sets[key].discard(value)
-
-    def smembers(self, key: bytes) -> None:
-        """All."""
-        self._results.append(set(self._sets.get(key, ())))
-
-    def expire(self, key: bytes, after: object) -> None:
-        """Kept for ever here."""
-        self._results.append(True)
-
-    def execute(self) -> list[Any]:
-        """The results."""
-        return self._results
+@pytest.fixture
+def redis_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A Redis server of its own on the loopback interface, which keeps nothing on disk."""
+    pytest.importorskip("redis", reason="needs redis")
+    monkeypatch.delitem(sys.modules, "hypothesis.extra.redis", raising=False)
+    if shutil.which("redis-server") is None:
+        pytest.skip("needs redis-server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server_at = f"--bind 127.0.0.1 --port {port} --dir {tmp_path}".split()
+    quiet = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    with subprocess.Popen(
+        ["redis-server", *server_at, "--save", ""], stdout=subprocess.DEVNULL, env=quiet
+    ) as server:
+        try:
+            _wait_for(port)
+            yield f"redis://127.0.0.1:{port}/1"
+        finally:
+            server.terminate()
 
 
-class Redis:
-    """A server in memory, the same for every client of a URL."""
-
-    servers: ClassVar[dict[str, dict[bytes, set[bytes]]]] = {}
-
-    def __init__(self, sets: dict[bytes, set[bytes]]) -> None:
-        self._sets = sets
-
-    @classmethod
-    def from_url(cls, url: str) -> Redis:
-        """A client."""
-        return cls(cls.servers.setdefault(url, {}))
-
-    def pipeline(self) -> Pipeline:
-        """A pipeline."""
-        return Pipeline(self._sets)
-
-    def publish(self, channel: str, message: str) -> None:
-        """Nobody listens."""
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 @pytest.mark.requirement("FUZ-65")
-def test_a_redis_is_shared_as_a_directory_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    module = ModuleType("redis")
-    module.Redis = Redis  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "redis", module)
-    monkeypatch.delitem(sys.modules, "hypothesis.extra.redis", raising=False)
-    monkeypatch.setattr(Redis, "servers", {})
-    url = "redis://there:6379/1"
-    assert calls_until_failure(database(url, tmp_path / "a")) > 2
-    assert calls_until_failure(database(url, tmp_path / "b"), count=5) == 1
-    assert Redis.servers[url]
+def test_a_redis_is_shared_as_a_directory_is(redis_url: str, tmp_path: Path) -> None:
+    assert calls_until_failure(database(redis_url, tmp_path / "a")) > 2
+    assert calls_until_failure(database(redis_url, tmp_path / "b"), count=5) == 1
+    reader = database(f"read-only:{redis_url}", tmp_path / "c")
+    assert calls_until_failure(reader, count=5) == 1

@@ -164,6 +164,20 @@ def test_a_completion_that_comes_twice_is_a_breach() -> None:
     bench.abandon()
 
 
+@pytest.mark.requirement("FLT-16")
+def test_the_trace_says_which_request_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "requests.pcapng"
+    with recording(path), Bench(queues=1, cpus=1) as bench, arm(bench, "oid set error after=1"):
+        set_filter(bench)
+        set_filter(bench)
+    with TraceReader(path) as trace:
+        marks = [event.text for event in trace if event.type == EventType.MARK]
+    told = "fault 0 of the plan: oid set error NDIS_STATUS_FAILURE after=1, on OID_GEN_CURRENT_PACKET_FILTER"
+    assert marks == [told]
+    with Replay(path) as replay:
+        assert replay.run() == Outcome.END
+
+
 def test_every_second_query_fails() -> None:
     with Bench(queues=1, cpus=1) as bench, arm(bench, "oid query error every=2") as handle:
         asked = [bench.request(query(OID.GEN_INTERRUPT_MODERATION, 64)) for _ in range(4)]

@@ -13,6 +13,7 @@ from vnic.errors import ArgumentError, ClosedError
 from vnic.events import Event
 from vnic.fault import FaultHandle
 from vnic.function import PciFunction
+from vnic.ndis.oid import oid_name
 from vnic.ndis.oid_request import OidRequest
 from vnic.testbench.fault_plan import FaultPlan
 from vnic.testbench.fault_plan_oid import OidFaults
@@ -135,6 +136,9 @@ class PlanHandle:
 
         def fired(number: int, request: OidRequest) -> None:
             self.firings.append(Firing(number, bench.clock.now_ns, 0, request.oid))
+            if isinstance(bench.device, PciFunction) and not bench.device.is_closed:
+                told = format_rule(self.plan.rules[number])
+                bench.device.mark(f"fault {number} of the plan: {told}, on {oid_name(request.oid)}")
 
         self._oids = OidFaults(bench.adapter.oids.queue, bench.clock, fired)
         for number, rule, seed in rules:
