@@ -14,7 +14,15 @@ from vnic.gen.model import RegisterMap
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-ConfigT = TypeVar("ConfigT", bound="DataclassInstance")
+    class FunctionConfig(DataclassInstance, Protocol):
+        """What every kind's configuration has."""
+
+        @property
+        def function(self) -> int | None:
+            """Number of the function."""
+
+
+ConfigT = TypeVar("ConfigT", bound="FunctionConfig")
 
 
 class Calls(NamedTuple):

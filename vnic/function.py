@@ -324,7 +324,7 @@ class PciFunction(BarWindow, Generic[ConfigT]):
     def mark(self, text: str) -> None:
         """Put a mark into the recording that is under way, if one is."""
         self._enter()
-        self._native.mark(self.config.function, self.now_ns, text)
+        self._native.mark(self.config.function or 0, self.now_ns, text)
 
     def arm(self, fault: Fault) -> FaultHandle:
         """Arm a fault; CapacityError when the registry is full, ArgumentError with the reason otherwise."""

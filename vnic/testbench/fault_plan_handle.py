@@ -15,6 +15,7 @@ from vnic.fault import FaultHandle
 from vnic.function import PciFunction
 from vnic.ndis.oid import oid_name
 from vnic.ndis.oid_request import OidRequest
+from vnic.testbench.card import Card
 from vnic.testbench.fault_plan import FaultPlan
 from vnic.testbench.fault_plan_oid import OidFaults
 from vnic.testbench.fault_plan_text import format_rule, parse_plan
@@ -133,12 +134,13 @@ class PlanHandle:
         ]
         if not rules:
             return
+        device: Card = bench.device
 
         def fired(number: int, request: OidRequest) -> None:
             self.firings.append(Firing(number, bench.clock.now_ns, 0, request.oid))
-            if isinstance(bench.device, PciFunction) and not bench.device.is_closed:
+            if isinstance(device, PciFunction):
                 told = format_rule(self.plan.rules[number])
-                bench.device.mark(f"fault {number} of the plan: {told}, on {oid_name(request.oid)}")
+                device.mark(f"fault {number} of the plan: {told}, on {oid_name(request.oid)}")
 
         self._oids = OidFaults(bench.adapter.oids.queue, bench.clock, fired)
         for number, rule, seed in rules:

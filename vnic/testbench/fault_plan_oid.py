@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
 
 from vnic.abi import FaultAction
 from vnic.host.clock import VirtualClock
@@ -17,18 +16,6 @@ from vnic.testbench.fault_plan import Rule
 
 #: A rule fired, on a request.
 Fired = Callable[[int, OidRequest], None]
-
-
-class Machine(Protocol):
-    """Of a bench: where its requests go, and its clock."""
-
-    @property
-    def queue(self) -> OidQueue:
-        """The requests of the adapter."""
-
-    @property
-    def clock(self) -> VirtualClock:
-        """Virtual time."""
 
 
 @dataclass(slots=True)
