@@ -13,6 +13,7 @@ from vnic.netdma.provider import Provider, ProviderOptions
 from vnic.netdma.types import NET_DMA_PNP_NOTIFICATION_CODE as CODE
 from vnic.netdma.types import NTSTATUS, Version
 from vnic.testbench.copy_bench import CopyBench
+from vnic.testbench.world import World
 
 MS = 1_000_000
 
@@ -291,3 +292,22 @@ def test_a_provider_of_2_0_only_counts() -> None:
         bench.settle()
         source.free()
         target.free()
+
+
+class Declining(Provider):
+    """One whose AddDevice fails."""
+
+    def add_device(self) -> NTSTATUS:
+        """Nothing was begun."""
+        return NTSTATUS.RESOURCES
+
+
+def test_a_provider_that_declines_leaves_no_engine_in_the_world() -> None:
+    world, before = World(), set(CopyBench.open)
+    with pytest.raises(RuntimeError, match="RESOURCES"):
+        CopyBench(world=world, driver=Declining)
+    world.tell_time()
+    assert not world.pump()
+    assert set(CopyBench.open) == before
+    with CopyBench(world=world) as bench:
+        assert bench.world is world

@@ -119,12 +119,7 @@ class Bench:
         self.clock = self.world.clock
         self.processors = Processors(cpus, seed)
         self.memory = GuestMemory(memory_bytes)
-        # Without connections the card has no chimney, and bringing it up costs less.
-        parameters = {"queue_pairs": queues, "vectors": queues + 1, "connections": 0} | dict(device or {})
-        made = (function or Device)(DeviceConfig(**parameters))
-        # What else is made has the calls of a Card only; tests of those know that.
-        self.device = cast(Device, made)
-        self.device.advance(self.clock.now_ns)
+        self.device = self._make_card(function or Device, {"queue_pairs": queues} | dict(device or {}))
         self.outgoing = Outgoing()
         self._link = Timestamped(self.world, link or self.outgoing)
         self.device.connect_link(self._link)
@@ -151,11 +146,10 @@ class Bench:
             verify_data=checks_data,
             who_holds=self.who_holds,
         )
-        kinds = INTERRUPTS[interrupt]
         self.miniport: Miniport = (
             miniport(self.memory)
             if miniport is not None
-            else Adapter(self.memory, kinds=kinds, frames_per_dpc=frames_per_dpc)
+            else Adapter(self.memory, kinds=INTERRUPTS[interrupt], frames_per_dpc=frames_per_dpc)
         )
         self._capture = Capture(Filter(self.miniport, self.ndis.verifier)) if captures else None
         usual = {"*NumRssQueues": queues, "*ReceiveBuffers": _RECEIVE_BUFFERS}
@@ -170,12 +164,23 @@ class Bench:
         self._is_closed = False
         Bench.open.add(self)
         if starts:
-            try:
-                self.start()
-            except BaseException:
-                self.abandon()
-                raise
+            self._start_or_abandon()
         self.device.is_manual = manual
+
+    def _make_card(self, make: Callable[[DeviceConfig], Card], parameters: Mapping[str, Any]) -> Device:
+        """A function as of now; without connections it has no chimney, and bringing it up costs less."""
+        usual = {"vectors": parameters["queue_pairs"] + 1, "connections": 0}
+        # What else is made has the calls of a Card only; tests of those know that.
+        made = cast(Device, make(DeviceConfig(**{**usual, **parameters})))
+        made.advance(self.clock.now_ns)
+        return made
+
+    def _start_or_abandon(self) -> None:
+        try:
+            self.start()
+        except BaseException:
+            self.abandon()
+            raise
 
     def _watch_races(self, is_wanted: bool) -> RaceChecker | None:
         if not is_wanted:

@@ -163,8 +163,15 @@ class CopyBench:
         self._is_closed = False
         CopyBench.open.add(self)
         if starts:
-            self.start()
+            self._start_or_abandon()
         self.engine.is_manual = manual
+
+    def _start_or_abandon(self) -> None:
+        try:
+            self.start()
+        except BaseException:
+            self.abandon()
+            raise
 
     def _deliver(self, run: Callable[[int], object], cpu: int, source: Hashable) -> None:
         """An interrupt reaches a processor, which takes it when it can."""
@@ -198,7 +205,7 @@ class CopyBench:
         if status == NTSTATUS.SUCCESS:
             status = self.provider.start_device()
         if status != NTSTATUS.SUCCESS:
-            raise RuntimeError(f"the provider does not start: {status!s}")
+            raise RuntimeError(f"the provider does not start: {NTSTATUS(status).name}")
 
     def remove(self) -> None:
         """Pull the engine out while it runs: surprise removal."""
