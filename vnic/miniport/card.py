@@ -69,7 +69,7 @@ class Card:
 
     @property
     def has_tags(self) -> bool:
-        """Whether tags are taken out and put in."""
+        """Whether tags are told of, and put in."""
         return self.capacities.has(GlbFeatures.VLAN) and self.settings["*PriorityVLANTag"] != 0
 
     @property
@@ -99,7 +99,7 @@ class Card:
         sizes = (self.settings["*ReceiveBuffers"], self.settings["*TransmitBuffers"])
         receive, transmit = (max(_RING_MIN, min(size, half)) for size in sizes)
         chimney = min(_CHIMNEY_SLOTS, half) if self.chimney_settings is not None else 0
-        return QueueShape(receive, transmit, self.is_split, chimney)
+        return QueueShape(receive, transmit, self.is_split, self.has_tags, chimney)
 
     def _homes(self, processors: int) -> tuple[int, ...]:
         """A processor for each queue: one queue without RSS, else no more than there are RSS processors."""
@@ -202,7 +202,8 @@ class Card:
 
     def write_options(self) -> None:
         """MAC_RX_CTRL bits of the offloads in force."""
-        options = MacRxCtrl.VLAN_STRIP if self.has_tags else 0
+        # Tags are taken out even where *PriorityVLANTag tells of none: those above cannot read past them.
+        options = MacRxCtrl.VLAN_STRIP if self.capacities.has(GlbFeatures.VLAN) else 0
         options |= MacRxCtrl.HEADER_SPLIT if self.is_split else 0
         options |= MacRxCtrl.CSUM if self.offloads.verifies else 0
         self.filter.options = options

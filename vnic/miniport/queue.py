@@ -26,11 +26,12 @@ CHIMNEY_TYPES = frozenset(kind for kind in CompletionType if kind.name.startswit
 
 @dataclass(frozen=True, slots=True)
 class QueueShape:
-    """Sizes of a pair's rings, in descriptors, slots for the chimney, and whether headers are split."""
+    """Sizes of rings in descriptors, slots for the chimney; whether headers are split, and tags told of."""
 
     receive: int
     transmit: int
     is_split: bool = False
+    reports_tags: bool = False
     chimney: int = 0
 
     @property
@@ -81,7 +82,13 @@ class QueuePair:
         self._shape = shape
         with ExitStack() as undo:
             self.receive = ReceiveQueue(
-                bus, memory, shape.receive, offloads, is_split=shape.is_split, source_handle=source_handle
+                bus,
+                memory,
+                shape.receive,
+                offloads,
+                is_split=shape.is_split,
+                reports_tags=shape.reports_tags,
+                source_handle=source_handle,
             )
             undo.callback(self.receive.free)
             doorbell = self._doorbell(BAR0.QP_TX_TAIL.name)

@@ -60,9 +60,11 @@ class ReceiveQueue:
         offloads: TaskOffloads,
         *,
         is_split: bool,
+        reports_tags: bool,
         source_handle: object,
     ) -> None:
         self.indicated = 0
+        self._reports_tags = reports_tags
         self._hash_types = self._hash_types_before = 0
         self._offloads = offloads
         with ExitStack() as undo:
@@ -146,7 +148,7 @@ class ReceiveQueue:
         if entry.hash_type and self._may_carry(entry.hash_type << _HASH_TYPE_SHIFT):
             nbl.set_hash(entry.hash_type << _HASH_TYPE_SHIFT, HASH_FUNCTION_TOEPLITZ, entry.hash)
         nbl.set_info(Slot.TCP_IP_CHECKSUM, self._verdicts(entry))
-        if entry.vlan:
+        if entry.vlan and self._reports_tags:
             tci = entry.vlan_tci
             nbl.set_info(Slot.IEEE_8021Q, Vlan(tci >> 13, bool(tci >> 12 & 1), tci & 0xFFF).value)
         nbl.flags = nbl.flags & _UNSPLIT | (int(_split_flags(entry)) if entry.split else 0)
