@@ -73,7 +73,8 @@ enum vnic_replay_verdict {
     VNIC_REPLAY_DROP_ACTUAL = 2, /* what came out is not in the file */
     VNIC_REPLAY_DROP_EXPECTED = 3 /* what is in the file did not come out: look at the next one */
 };
-/* Asked at each difference; either event has type 0 when it is not there. Without a judge: VNIC_REPLAY_STOP. */
+/* Asked at each difference; either event has type 0 when it is not there. Without a judge: VNIC_REPLAY_STOP.
+ * Of the data of `actual` the first 64 octets are there at most, whatever its len says; vnic_replay_actual() likewise. */
 typedef int (*vnic_replay_judge)(void *opaque, const struct vnic_event *expected,
                                  const struct vnic_event *actual);
 VNIC_API void vnic_replay_set_judge(vnic_replay *replay, vnic_replay_judge judge, void *opaque);
