@@ -136,7 +136,8 @@ uint64_t chimney_look_deadline(const struct vnic *card)
 
 bool chimney_look_is_due(const struct vnic *card)
 {
-    return card->chimney->look_at != 0 || chimney_look_deadline(card) <= card->pci.now_ns;
+    const struct chimney *m = card->chimney;
+    return m->look_at != 0 || (m->look_is_on && m->look_ns <= card->pci.now_ns);
 }
 
 /* It may still be asked for, now or at a later look. */

@@ -99,7 +99,8 @@ bool chimney_output_is_cutting(const struct vnic *card, uint32_t index)
 
 static bool output_has_expired(const struct vnic *card)
 {
-    return tcp_deadline(card->chimney->engine) <= card->pci.now_ns;
+    const uint64_t deadline = tcp_deadline(card->chimney->engine);
+    return deadline != UINT64_MAX && deadline <= card->pci.now_ns;
 }
 
 static bool output_has_timer(const struct vnic *card)

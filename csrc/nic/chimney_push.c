@@ -57,7 +57,7 @@ uint64_t chimney_push_deadline(const struct vnic *card)
 
 bool chimney_push_is_due(const struct vnic *card)
 {
-    return chimney_push_deadline(card) <= card->pci.now_ns;
+    return card->chimney->push_first != 0 && chimney_push_deadline(card) <= card->pci.now_ns;
 }
 
 static void push_postpone(struct vnic *card, uint32_t index, uint64_t delay_ns)

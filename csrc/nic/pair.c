@@ -213,9 +213,7 @@ static bool pair_ring_doorbell(struct vnic *card, unsigned pair, struct ring *r,
         return true;
     }
     card_count_guest_error(card);
-    if (r->error == RING_ERROR_NONE) {
-        pair_show(card, pair);
-    }
+    pair_show(card, pair);
     return false;
 }
 

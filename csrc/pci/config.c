@@ -14,6 +14,11 @@
 
 /* --- identity */
 
+/* The words that have something of it. */
+static const uint16_t config_identity_words[] = {CFG_ID,        CFG_CLASS,      CFG_HEADER,
+                                                 CFG_SUBSYSTEM, CFG_INTERRUPT,  CFG_MSI_CTRL,
+                                                 CFG_MSIX_CTRL, CFG_MSIX_TABLE, CFG_MSIX_PBA};
+
 /* Bits that this function's identity adds to the reset value of a word. */
 static uint32_t config_identity_bits(const struct pci_identity *id, uint32_t offset)
 {
@@ -52,7 +57,8 @@ static uint32_t config_bar_value(const struct pci_identity *id, unsigned i, uint
 
 static void config_identify(struct pci_function *f)
 {
-    for (uint32_t offset = 0; offset < f->config.map->size; offset += 4) {
+    for (unsigned i = 0; i < sizeof config_identity_words / sizeof config_identity_words[0]; i++) {
+        const uint32_t offset = config_identity_words[i];
         config_set_bits(f, offset, config_identity_bits(&f->identity, offset));
     }
     for (unsigned i = 0; i < PCI_BARS; i++) {

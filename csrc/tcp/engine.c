@@ -157,7 +157,9 @@ void tcp_release(tcp_engine *engine, struct tcp_connection *c)
 
 uint64_t tcp_deadline(tcp_engine *engine)
 {
-    return wheel_deadline(&engine->wheel);
+    const uint64_t deadline = wheel_deadline(&engine->wheel);
+
+    return deadline <= ENGINE_TIME_MAX ? deadline : UINT64_MAX;
 }
 
 struct tcp_connection *tcp_expired(tcp_engine *engine, uint64_t now_ns)

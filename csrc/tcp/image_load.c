@@ -58,8 +58,12 @@ static bool is_xmit_sound(const struct tcp_connection *c)
            && (tcp_is_synchronized(c) || c->xmit == TCP_XMIT_RTO);
 }
 
+/* In SYN_SENT the right edge is our window, wherever the peer's numbers will start. */
 static bool is_receiver_sound(const struct tcp_connection *c)
 {
+    if (c->state == TCP_STATE_SYN_SENT && c->rcv_adv > IMAGE_SPAN_MAX) {
+        return false;
+    }
     return c->rcv_adv + 1 - c->rcv_nxt <= IMAGE_SPAN_MAX + 1U
            && c->rcv_nxt - c->rcv_acked <= IMAGE_SPAN_MAX + 2U;
 }
@@ -130,13 +134,12 @@ static bool is_range_sound(const struct tcp_node *node, uint32_t rcv_nxt, uint32
 }
 
 /* Ranges must be sorted, apart from each other, and beyond RCV.NXT; a duplicate in front may lie anywhere. */
-static bool ranges_load(struct tcp_engine *e, struct tcp_connection *c, struct archive *a)
+static bool ranges_load(struct tcp_engine *e, struct tcp_connection *c, struct archive *a,
+                        uint32_t has_duplicate)
 {
-    const uint32_t has_duplicate = tcp_has(c, TCP_DSACK_PENDING) ? 1 : 0;
     const uint32_t count = archive_count(a, TAG_RANGES, 0, e->config.nodes);
     uint32_t *link = &c->ranges, beyond = 0, index;
 
-    c->flags &= ~(uint32_t)TCP_DSACK_PENDING; /* until its node is there */
     archive_refuse_if(a, count < has_duplicate);
     for (uint32_t i = 0; i < count; i++) {
         struct tcp_node *node = node_load(e, a, &index);
@@ -161,6 +164,7 @@ static void image_place(struct tcp_engine *e, const struct image *image, struct 
                         uint32_t recovery)
 {
     *c = image->c;
+    c->flags &= ~(uint32_t)TCP_DSACK_PENDING; /* until its node is there */
     c->ts_offset -= engine_ms(e);
     c->recovery = recovery;
     c->runs = 0;
@@ -200,7 +204,8 @@ bool image_build(struct tcp_engine *e, const struct image *image, struct archive
         return false;
     }
     image_place(e, image, c, recovery);
-    if (!runs_load(e, c, a) || !ranges_load(e, c, a) || a->failed) {
+    const uint32_t has_duplicate = tcp_has(&image->c, TCP_DSACK_PENDING) ? 1 : 0;
+    if (!runs_load(e, c, a) || !ranges_load(e, c, a, has_duplicate) || a->failed) {
         build_undo(e, c);
         return false;
     }

@@ -73,7 +73,10 @@ const char *scoreboard_check(const struct tcp_engine *e, const struct tcp_connec
     const char *wrong = NULL;
 
     if (c->snd_una == c->snd_nxt) {
-        return c->runs == 0 ? NULL : "scoreboard: runs without data in flight";
+        if (c->runs != 0) {
+            return "scoreboard: runs without data in flight";
+        }
+        return r != NULL && (r->sacked | r->lost) != 0 ? "scoreboard: counts without data in flight" : NULL;
     }
     wrong = check_runs(e, c);
     if (wrong != NULL) {

@@ -29,13 +29,16 @@ static inline uint32_t engine_ms(const struct tcp_engine *e)
     return e->now_ms;
 }
 
-/* Time enters here, at the head of every call. */
+/* Time enters here, at the head of every call. It ends after 292 years, so that no sum of a time and a delay overflows:
+ * what would expire later never does. */
+#define ENGINE_TIME_MAX ((uint64_t)INT64_MAX)
+
 static inline void engine_at(struct tcp_engine *e, uint64_t now_ns)
 {
     if (now_ns > e->now_ns) {
-        e->now_ns = now_ns;
-        e->now_us = (uint32_t)(now_ns / 1000);
-        e->now_ms = (uint32_t)(now_ns / 1000000);
+        e->now_ns = now_ns < ENGINE_TIME_MAX ? now_ns : ENGINE_TIME_MAX;
+        e->now_us = (uint32_t)(e->now_ns / 1000);
+        e->now_ms = (uint32_t)(e->now_ns / 1000000);
     }
 }
 

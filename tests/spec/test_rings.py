@@ -269,6 +269,19 @@ def test_doorbell_of_a_stopped_ring_is_a_guest_error_only(ring: str, tail: int) 
         assert rig.stat("GUEST_ERRORS") == 1
 
 
+@pytest.mark.requirement("RING-6")
+@pytest.mark.parametrize("ring", ["RX", "TX", "CQ"])
+def test_tail_of_a_ring_that_failed_reads_back_what_was_accepted(ring: str) -> None:
+    with Rig() as rig:
+        register = BAR0.MAP[f"QP_{ring}_TAIL"]
+        rig[0].put(register, 0xFFFF)
+        before = rig[0].get(register)
+        for tail in (before ^ 1, 3, 0xFFFF_FFFF):
+            rig[0].put(register, tail)
+            assert rig[0].get(register) == before
+        assert rig[0].error(BAR0.MAP[f"QP_{ring}_STATUS"]) == RingError.BAD_TAIL
+
+
 @pytest.mark.requirement("RING-7")
 def test_fetched_transmit_descriptors_cannot_be_taken_back() -> None:
     with Rig(manual=True) as rig:

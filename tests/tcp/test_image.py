@@ -412,6 +412,22 @@ def test_runs_must_cover_what_is_in_flight() -> None:
 
 
 @pytest.mark.requirement("IMG-4")
+def test_a_duplicate_that_never_came_gives_nothing_back() -> None:
+    """Found by edited images: refused among its runs, one with a D-SACK to report gave back node 0."""
+    t = holes()
+    t.drain()
+    image, empty = t.endpoint.image(), Empty(t)
+    flags = field_of(image, 0x105)
+    assert flags.value(image) == int(t.c.flags)
+    told = flags.put(image, flags.value(image) | lib.TCP_DSACK_PENDING)
+    left = lib.tcp_nodes_left(empty.engine.handle)
+    for record in runs_of(image):
+        assert empty.offer(told[: record.at]) == FORMAT
+        assert lib.tcp_nodes_left(empty.engine.handle) == left
+    empty.is_whole()
+
+
+@pytest.mark.requirement("IMG-4")
 def test_ranges_must_be_sorted_beyond_rcv_nxt() -> None:
     t = gaps()
     t.drain()
@@ -424,6 +440,36 @@ def test_ranges_must_be_sorted_beyond_rcv_nxt() -> None:
     assert empty.offer(bounds[1].put(image, bounds[2].value(image))) == FORMAT  # touches the next
     assert empty.offer(bounds[1].put(image, bounds[0].value(image))) == FORMAT  # empty
     assert empty.offer(bounds[-1].put(image, int(t.c.rcv_adv) + 1)) == FORMAT  # beyond the edge
+    empty.is_whole()
+
+
+def field_of(image: bytes, tag: int) -> Record:
+    """The record of a field by its place in `image_walk.c`."""
+    return next(record for record in records(image) if record.tag == tag)
+
+
+@pytest.mark.requirement("IMG-4", "IMG-5")
+@pytest.mark.parametrize("window", [2**32 - 1, 2**31, 2**30 + 1])
+def test_the_window_of_a_syn_has_bounds(window: int) -> None:
+    """Found by fuzzing: an edge one below RCV.NXT passed, and was a window without end after the SYN,ACK."""
+    t = BUILDERS["SYN_SENT"]()
+    image, empty = t.endpoint.image(), Empty(t)
+    edge = field_of(image, 0x10E)
+    assert edge.value(image) == int(t.c.rcv_adv)
+    assert empty.offer(edge.put(image, window)) == FORMAT
+    empty.is_whole()
+
+
+@pytest.mark.requirement("IMG-4", "IMG-5")
+@pytest.mark.parametrize("tag", [0x201, 0x202], ids=["sacked", "lost"])
+def test_nothing_in_flight_is_neither_sacked_nor_lost(tag: int) -> None:
+    """Found by fuzzing: the count passed, and was one of bytes that were sent afterwards."""
+    t = established(**RICH)
+    t.inject("ECE,ACK")
+    t.drain()
+    image, empty = t.endpoint.image(), Empty(t)
+    assert empty.offer(image) == OK
+    assert empty.offer(field_of(image, tag).put(image, 60)) == FORMAT
     empty.is_whole()
 
 
