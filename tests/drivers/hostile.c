@@ -15,13 +15,13 @@ static bool is(const char *act)
 
 static void complete(struct minimal *m, struct vnic_net_buffer_list *chain)
 {
-    m->ops->send_net_buffer_lists_complete(m->ndis->adapter, chain, 0);
+    m->plain.ops->send_net_buffer_lists_complete(m->plain.ndis->adapter, chain, 0);
 }
 
 /* What is wrong before the send is completed. */
 static void spoil(struct minimal *m, struct vnic_net_buffer_list *chain)
 {
-    const struct vnic_bus *bus = &m->ndis->bus;
+    const struct vnic_bus *bus = &m->plain.ndis->bus;
     struct vnic_segment segment = {0x123000, 64};
     uint8_t stack[64];
 
@@ -42,21 +42,21 @@ static void spoil(struct minimal *m, struct vnic_net_buffer_list *chain)
     } else if (is("wide")) {
         bus->ops->write(bus->opaque, 0, REG_TEST_ECHO, 4, 1ull << 32);
     } else if (is("coherent")) {
-        bus->ops->free_coherent(bus->opaque, m->card.mem, 64, m->card.addr);
+        bus->ops->free_coherent(bus->opaque, m->mem, 64, m->plain.shared_addr);
     } else if (is("mdl over stack")) {
-        m->ops->alloc_mdl(m->ndis->adapter, stack, sizeof stack);
+        m->plain.ops->alloc_mdl(m->plain.ndis->adapter, stack, sizeof stack);
     } else if (is("timer")) {
-        m->ops->set_timer(m->ndis->adapter, m->lock, 1000, 0);
+        m->plain.ops->set_timer(m->plain.ndis->adapter, m->plain.lock, 1000, 0);
     } else if (is("null link")) {
-        m->ops->indicate_link_state(m->ndis->adapter, NULL);
+        m->plain.ops->indicate_link_state(m->plain.ndis->adapter, NULL);
     } else if (is("null routine")) {
-        m->ops->queue_work_item(m->ndis->adapter, NULL, m);
+        m->plain.ops->queue_work_item(m->plain.ndis->adapter, NULL, m);
     } else if (is("many segments")) {
         bus->ops->unmap(bus->opaque, &segment, UINT32_MAX, VNIC_BUS_TO_DEVICE);
     } else if (is("lock")) {
-        m->ops->release_spin_lock(m->ndis->adapter, m->lock);
+        m->plain.ops->release_spin_lock(m->plain.ndis->adapter, m->plain.lock);
     } else if (is("lock kept")) {
-        m->ops->acquire_spin_lock(m->ndis->adapter, m->lock);
+        m->plain.ops->acquire_spin_lock(m->plain.ndis->adapter, m->plain.lock);
     }
 }
 
@@ -66,15 +66,15 @@ static void free_twice(struct minimal *m, struct vnic_net_buffer_list *chain)
     void *memory;
 
     if (is("sg list")) {
-        list = m->ops->alloc_net_buffer_sg_list(m->ndis->adapter, chain->first_net_buffer);
-        m->ops->free_net_buffer_sg_list(m->ndis->adapter, list);
-        m->ops->free_net_buffer_sg_list(m->ndis->adapter, list);
+        list = m->plain.ops->alloc_net_buffer_sg_list(m->plain.ndis->adapter, chain->first_net_buffer);
+        m->plain.ops->free_net_buffer_sg_list(m->plain.ndis->adapter, list);
+        m->plain.ops->free_net_buffer_sg_list(m->plain.ndis->adapter, list);
     } else if (is("memory")) {
-        memory = m->ops->alloc_memory(m->ndis->adapter, 100, 16);
-        m->ops->free_memory(m->ndis->adapter, memory);
-        m->ops->free_memory(m->ndis->adapter, memory);
+        memory = m->plain.ops->alloc_memory(m->plain.ndis->adapter, 100, 16);
+        m->plain.ops->free_memory(m->plain.ndis->adapter, memory);
+        m->plain.ops->free_memory(m->plain.ndis->adapter, memory);
     } else if (is("list")) {
-        m->ops->free_net_buffer_list(m->ndis->adapter, chain);
+        m->plain.ops->free_net_buffer_list(m->plain.ndis->adapter, chain);
     }
 }
 
@@ -94,7 +94,7 @@ static void hostile_send(void *context, struct vnic_net_buffer_list *chain, uint
     } else if (is("cycle")) {
         chain->next = chain;
     } else if (is("handle")) {
-        m->ops->send_net_buffer_lists_complete(m, chain, 0);
+        m->plain.ops->send_net_buffer_lists_complete(m, chain, 0);
     }
     complete(m, chain);
     if (is("twice")) {
@@ -107,7 +107,7 @@ static void hostile_send(void *context, struct vnic_net_buffer_list *chain, uint
 static uint32_t hostile_oid(void *context, struct vnic_oid_request *request)
 {
     struct minimal *m = context;
-    uint32_t status = oid_request(context, request);
+    uint32_t status = vnic_plain_oid_request(context, request);
 
     if (request->oid != OID_GEN_VENDOR_ID) {
         return status;
@@ -117,9 +117,10 @@ static uint32_t hostile_oid(void *context, struct vnic_oid_request *request)
     } else if (is("oid status")) {
         return 0x12345;
     } else if (is("oid twice")) {
-        m->ops->oid_request_complete(m->ndis->adapter, request, status);
+        m->plain.ops->oid_request_complete(m->plain.ndis->adapter, request, status);
     } else if (is("oid foreign")) {
-        m->ops->oid_request_complete(m->ndis->adapter, (struct vnic_oid_request *)context, status);
+        m->plain.ops->oid_request_complete(m->plain.ndis->adapter, (struct vnic_oid_request *)context,
+                                           status);
     }
     return status;
 }
@@ -128,27 +129,29 @@ static void hostile_dpc(void *context, uint32_t message, uint32_t processor, voi
 {
     static struct vnic_net_buffer_list foreign;
     struct minimal *m = context;
-    struct vnic_net_buffer_list *list = m->in[0];
+    struct vnic_net_buffer_list *list = m->receives[0].list;
+    bool is_lent;
 
     if (is("indicate foreign")) {
-        m->ops->indicate_receive_net_buffer_lists(m->ndis->adapter, &foreign, 0, 1, 0);
+        m->plain.ops->indicate_receive_net_buffer_lists(m->plain.ndis->adapter, &foreign, 0, 1, 0);
     } else if (is("indicate two buffers")) {
-        list->first_net_buffer->next = m->in[1]->first_net_buffer;
-        m->ops->indicate_receive_net_buffer_lists(m->ndis->adapter, list, 0, 1, 0);
+        list->first_net_buffer->next = m->receives[1].list->first_net_buffer;
+        m->plain.ops->indicate_receive_net_buffer_lists(m->plain.ndis->adapter, list, 0, 1, 0);
     }
-    dpc(context, message, processor, dpc_context);
-    if (m->lent && is("written while lent")) {
+    vnic_plain_interrupt_dpc(context, message, processor, dpc_context);
+    is_lent = m->receives[0].is_lent;
+    if (is_lent && is("written while lent")) {
         list->first_net_buffer->data_length = 42;
-    } else if (m->lent && is("indicated twice")) {
-        m->ops->indicate_receive_net_buffer_lists(m->ndis->adapter, list, 0, 1, 0);
-    } else if (m->lent && is("freed while lent")) {
-        m->ops->free_net_buffer_list(m->ndis->adapter, list);
+    } else if (is_lent && is("indicated twice")) {
+        m->plain.ops->indicate_receive_net_buffer_lists(m->plain.ndis->adapter, list, 0, 1, 0);
+    } else if (is_lent && is("freed while lent")) {
+        m->plain.ops->free_net_buffer_list(m->plain.ndis->adapter, list);
     }
 }
 
 static uint32_t hostile_pause(void *context, uint32_t flags)
 {
-    return is("pause status") ? 0x12345 : pause(context, flags);
+    return is("pause status") ? 0x12345 : vnic_plain_pause(context, flags);
 }
 
 static void hostile_halt(void *context, uint32_t action)
@@ -156,11 +159,11 @@ static void hostile_halt(void *context, uint32_t action)
     struct minimal *m = context;
 
     if (is("leak")) {
-        m->ops->alloc_net_buffer_list(m->ndis->adapter, NULL, 0, 0);
+        m->plain.ops->alloc_net_buffer_list(m->plain.ndis->adapter, NULL, 0, 0);
     } else if (is("leaked lock")) {
-        m->ops->alloc_spin_lock(m->ndis->adapter);
+        m->plain.ops->alloc_spin_lock(m->plain.ndis->adapter);
     }
-    halt(context, action);
+    vnic_plain_halt(context, action);
 }
 
 /* HOSTILE_TABLE: what is wrong with the table itself. */
@@ -170,7 +173,7 @@ const struct vnic_miniport *vnic_driver_entry(uint32_t abi)
     const char *wrong = getenv("HOSTILE_TABLE");
 
     table = *minimal_entry(abi);
-    table.send_net_buffer_lists = getenv("HOSTILE") ? hostile_send : send;
+    table.send_net_buffer_lists = getenv("HOSTILE") ? hostile_send : vnic_plain_send;
     table.oid_request = hostile_oid;
     table.interrupt_dpc = hostile_dpc;
     table.pause = hostile_pause;

@@ -26,24 +26,24 @@ static void count(void *context)
 
 static void try_time(const struct minimal *m)
 {
-    void *adapter = m->ndis->adapter, *timer;
-    const uint64_t before = m->ops->now_ns(adapter);
+    void *adapter = m->plain.ndis->adapter, *timer;
+    const uint64_t before = m->plain.ops->now_ns(adapter);
     unsigned ticks = 0, works = 0;
 
-    m->ops->sleep(adapter, 10);
-    CHECK(m->ops->now_ns(adapter) >= before + 10000);
-    timer = m->ops->alloc_timer(adapter, count, &ticks);
-    m->ops->set_timer(adapter, timer, 1000, 0);
-    m->ops->sleep(adapter, 5);
+    m->plain.ops->sleep(adapter, 10);
+    CHECK(m->plain.ops->now_ns(adapter) >= before + 10000);
+    timer = m->plain.ops->alloc_timer(adapter, count, &ticks);
+    m->plain.ops->set_timer(adapter, timer, 1000, 0);
+    m->plain.ops->sleep(adapter, 5);
     CHECK(ticks == 1);
-    CHECK(!m->ops->cancel_timer(adapter, timer));
-    m->ops->set_timer(adapter, timer, 1000, 1000);
-    m->ops->sleep(adapter, 10);
+    CHECK(!m->plain.ops->cancel_timer(adapter, timer));
+    m->plain.ops->set_timer(adapter, timer, 1000, 1000);
+    m->plain.ops->sleep(adapter, 10);
     CHECK(ticks > 5);
-    CHECK(m->ops->cancel_timer(adapter, timer));
-    m->ops->free_timer(adapter, timer);
-    m->ops->queue_work_item(adapter, count, &works);
-    m->ops->sleep(adapter, 1);
+    CHECK(m->plain.ops->cancel_timer(adapter, timer));
+    m->plain.ops->free_timer(adapter, timer);
+    m->plain.ops->queue_work_item(adapter, count, &works);
+    m->plain.ops->sleep(adapter, 1);
     CHECK(works == 1);
 }
 
@@ -51,31 +51,33 @@ static bool is_at_dirql(void *context)
 {
     const struct minimal *m = context;
 
-    return m->ops->current_irql(m->ndis->adapter) == VNIC_IRQL_DIRQL;
+    return m->plain.ops->current_irql(m->plain.ndis->adapter) == VNIC_IRQL_DIRQL;
 }
 
 static void try_levels(struct minimal *m)
 {
-    void *adapter = m->ndis->adapter, *lock = m->ops->alloc_spin_lock(adapter);
+    void *adapter = m->plain.ndis->adapter, *lock = m->plain.ops->alloc_spin_lock(adapter);
 
-    CHECK(m->ops->current_irql(adapter) == VNIC_IRQL_PASSIVE);
-    m->ops->acquire_spin_lock(adapter, lock);
-    CHECK(m->ops->current_irql(adapter) == VNIC_IRQL_DISPATCH);
-    m->ops->release_spin_lock(adapter, lock);
-    m->ops->free_spin_lock(adapter, lock);
-    CHECK(m->ops->current_processor(adapter) < m->ndis->processors);
-    CHECK(m->ops->synchronize_with_interrupt_ex(adapter, m->irq.handle, 0, is_at_dirql, m));
-    CHECK(m->ops->queue_dpc_ex(adapter, m->irq.handle, 0, 2, NULL) == 2);
+    CHECK(m->plain.ops->current_irql(adapter) == VNIC_IRQL_PASSIVE);
+    m->plain.ops->acquire_spin_lock(adapter, lock);
+    CHECK(m->plain.ops->current_irql(adapter) == VNIC_IRQL_DISPATCH);
+    m->plain.ops->release_spin_lock(adapter, lock);
+    m->plain.ops->free_spin_lock(adapter, lock);
+    CHECK(m->plain.ops->current_processor(adapter) < m->plain.ndis->processors);
+    CHECK(m->plain.ops->synchronize_with_interrupt_ex(adapter, m->plain.irq.handle, 0, is_at_dirql, m));
+    CHECK(m->plain.ops->queue_dpc_ex(adapter, m->plain.irq.handle, 0, 2, NULL) == 2);
 }
 
 static void try_settings(const struct minimal *m)
 {
-    const struct vnic_bus *bus = &m->ndis->bus;
+    const struct vnic_bus *bus = &m->plain.ndis->bus;
     uint64_t value = 0;
 
-    CHECK(m->ops->read_configuration(m->ndis->adapter, "*ReceiveBuffers", &value) == NDIS_STATUS_SUCCESS);
+    CHECK(m->plain.ops->read_configuration(m->plain.ndis->adapter, "*ReceiveBuffers", &value)
+          == NDIS_STATUS_SUCCESS);
     CHECK(value == 64);
-    CHECK(m->ops->read_configuration(m->ndis->adapter, "*No", &value) == NDIS_STATUS_FILE_NOT_FOUND);
+    CHECK(m->plain.ops->read_configuration(m->plain.ndis->adapter, "*No", &value)
+          == NDIS_STATUS_FILE_NOT_FOUND);
     CHECK(bus->ops->bar_size(bus->opaque, 0) >= REG_MAP_BYTES);
     CHECK(bus->ops->bar_size(bus->opaque, 1) == 0);
     CHECK(bus->ops->config_read(bus->opaque, CFG_COMMAND, 2) & COMMAND_MASTER_MASK);
@@ -86,8 +88,8 @@ static void try_settings(const struct minimal *m)
 static void try_dma(const struct minimal *m)
 {
     enum { LEN = 8192, PATTERN = 0x600DCAFE };
-    const struct vnic_bus *bus = &m->ndis->bus;
-    uint8_t *memory = m->ops->alloc_memory(m->ndis->adapter, LEN, 4096);
+    const struct vnic_bus *bus = &m->plain.ndis->bus;
+    uint8_t *memory = m->plain.ops->alloc_memory(m->plain.ndis->adapter, LEN, 4096);
     struct vnic_segment pieces[2];
     uint32_t word;
 
@@ -104,8 +106,8 @@ static void try_dma(const struct minimal *m)
     bus->ops->unmap(bus->opaque, pieces, 2, VNIC_BUS_FROM_DEVICE);
     memcpy(&word, memory + 4096, sizeof word);
     CHECK(word == PATTERN && memory[4095] == 0 && memory[4096 + 256] == 0);
-    m->ops->free_memory(m->ndis->adapter, memory);
-    CHECK(m->ops->alloc_memory(m->ndis->adapter, (size_t)1 << 40, 16) == NULL);
+    m->plain.ops->free_memory(m->plain.ndis->adapter, memory);
+    CHECK(m->plain.ops->alloc_memory(m->plain.ndis->adapter, (size_t)1 << 40, 16) == NULL);
 }
 
 static uint32_t services_oid(void *context, struct vnic_oid_request *request)
@@ -113,7 +115,7 @@ static uint32_t services_oid(void *context, struct vnic_oid_request *request)
     struct minimal *m = context;
 
     if (request->oid != OID_GEN_VENDOR_DESCRIPTION) {
-        return oid_request(context, request);
+        return vnic_plain_oid_request(context, request);
     }
     try_time(m);
     try_levels(m);
@@ -129,13 +131,13 @@ static void services_send(void *context, struct vnic_net_buffer_list *chain, uin
     const struct vnic_sg_list *list;
     uint64_t len = 0;
 
-    list = m->ops->alloc_net_buffer_sg_list(m->ndis->adapter, chain->first_net_buffer);
+    list = m->plain.ops->alloc_net_buffer_sg_list(m->plain.ndis->adapter, chain->first_net_buffer);
     for (uint32_t i = 0; i < list->count; i++) {
         len += list->elements[i].len;
     }
     CHECK(list->count > 1 && len == chain->first_net_buffer->data_length);
-    m->ops->free_net_buffer_sg_list(m->ndis->adapter, list);
-    send(context, chain, port, flags);
+    m->plain.ops->free_net_buffer_sg_list(m->plain.ndis->adapter, list);
+    vnic_plain_send(context, chain, port, flags);
 }
 
 /* The attributes of the example, and what a driver with scaling and offloads would add. */
@@ -168,7 +170,7 @@ static uint32_t services_initialize(void *context, const struct vnic_ndis *ndis)
     with_scaling.set_general_attributes = general_with_scaling;
     given.ops = &with_scaling;
     failures[0] = 0;
-    return initialize(context, &given);
+    return minimal_entry(VNIC_DRIVER_ABI)->initialize_ex(context, &given);
 }
 
 const struct vnic_miniport *vnic_driver_entry(uint32_t abi)

@@ -21,7 +21,7 @@ from vnic.testbench.c_driver import CDriver
 from vnic.testbench.driver import Driver, DriverError, load_driver
 from vnic.testbench.world import World
 
-from .conftest import EXAMPLES, ROOT, Build
+from .conftest import ROOT, Build
 
 HEAD = bytes.fromhex("ffffffffffff0200000000020800")
 
@@ -131,14 +131,29 @@ def test_an_adapter_starts_again_with_a_clear_context(minimal: Path) -> None:
         assert bench.received == [frame(number) for number in range(3)]
 
 
+#: The example, written for another NDIS.
+OTHER_VERSION = """
+#define vnic_driver_entry minimal_entry
+#include "minimal.c"
+#undef vnic_driver_entry
+
+const struct vnic_miniport *vnic_driver_entry(uint32_t abi)
+{
+    static struct vnic_miniport table;
+
+    table = *minimal_entry(abi);
+    table.ndis_minor = %d;
+    return &table;
+}
+"""
+
+
 @pytest.mark.requirement("DRV-3")
 def test_a_library_that_is_built_anew_is_loaded_anew(tmp_path: Path, build: Build) -> None:
     source = tmp_path / "again.c"
-    texts = (EXAMPLES / "minimal.c").read_text(encoding="utf-8")
     minors = []
     for minor in (20, 30):
-        changed = texts.replace("                                              20,", f"{minor},")
-        source.write_text(changed, encoding="utf-8")
+        source.write_text(OTHER_VERSION % minor, encoding="utf-8")
         driver = CDriver(build(source))
         with Bench(miniport=driver.make, queues=1) as bench:
             minors.append(bench.miniport.ndis_version)

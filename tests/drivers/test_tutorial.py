@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -64,23 +61,3 @@ def test_step(
     monkeypatch.chdir(tmp_path)
     exec(compile(check, f"step {number + 1}", "exec"), {})
     assert capsys.readouterr().out == expected
-
-
-def test_every_name_of_the_c_table_is_in_the_c_driver() -> None:
-    rows = [
-        line.split("|") for line in PAGE.read_text(encoding="utf-8").splitlines() if re.match(r"\| \d", line)
-    ]
-    text = "".join(path.read_text(encoding="utf-8") for path in EXAMPLES.glob("minimal*.[ch]"))
-    names = [name for row in rows for name in re.findall(r"`(\w+)\(\)`", row[3])]
-    assert len(names) > 15
-    assert [name for name in names if not re.search(rf"\b{name}\(", text)] == []
-
-
-def test_the_build_command_builds_the_c_driver(tmp_path: Path, python_environment: dict[str, str]) -> None:
-    if shutil.which("cc") is None:
-        pytest.skip("needs a C compiler")
-    for path in EXAMPLES.glob("minimal*.[ch]"):
-        shutil.copy(path, tmp_path)
-    line = command("cc -std=c11").replace("$(python ", f"$({sys.executable} ")
-    subprocess.run(["sh", "-ec", line], cwd=tmp_path, check=True, env=python_environment, timeout=60)
-    assert (tmp_path / "minimal.so").is_file()

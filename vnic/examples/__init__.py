@@ -1,1 +1,1 @@
-"""Two small drivers of the card, in Python and in C: what docs/first_driver.md arrives at."""
+"""Two small drivers of the card: what docs/first_driver.md and docs/first_c_driver.md arrive at."""

@@ -1,147 +1,148 @@
-/* minimal.c: a complete small NDIS 6 miniport, in five files: one queue pair, one interrupt, frames copied. */
-#include "minimal_oids.h"
+/* minimal.c: a driver of the card: one queue pair, one interrupt. How it grows is told in docs/first_c_driver.md. */
+#include <vnic/vnic_plain_card.h>
 
-static bool interrupt(void *context, uint32_t message, bool *wants_dpc, uint64_t *processors) /* PROG-15 */
-{
-    const struct minimal *m = context;
+enum { RING = 128, BUFFERS = RING - 1, CQ = 2 * RING, BUFFER = 2048 };
 
-    (void)message, (void)processors;
-    *wants_dpc =
-        m->irq.handle && (m->irq.kind == VNIC_INTERRUPT_MSIX || card_get(&m->card, REG_INT_CAUSE, 4));
-    return *wants_dpc;
-}
+struct shared { /* what driver and card both see */
+    uint64_t cq[CQ][TX_COMPLETION_WORDS], rx[RING][RX_DESC_WORDS], tx[RING][TX_DATA_WORDS];
+    uint8_t in[BUFFERS][BUFFER], out[RING][BUFFER];
+};
+#define BUS_ADDR(m, member) ((m)->plain.shared_addr + offsetof(struct shared, member))
 
-static void dpc(void *context, uint32_t message, uint32_t processor, void *dpc_context)
-{
-    struct minimal *m = context;
-    const uint64_t events = card_get(&m->card, REG_GLB_EVENT, 4);
+struct minimal {
+    struct vnic_plain_miniport plain; /* NDIS's books; they come first */
+    struct vnic_plain_receive receives[BUFFERS];
+    struct shared *mem;
+    uint32_t rx_head, rx_tail, tx_head, tx_tail;
+    uint32_t cq_next; /* counts all completions taken: its low bits are an index, those above the pass */
+    uint32_t owner[RING]; /* the buffer in each receive descriptor */
+};
 
-    card_put(&m->card, REG_GLB_EVENT, 4, events); /* PROG-16 */
-    if (events == UINT32_MAX) {
-        card_lose(m);
-        m->ops->remove_miniport(m->ndis->adapter);
-    } else if (events & GLB_EVENT_RING_MASK) {
-        m->ops->reset_miniport(m->ndis->adapter);
-    } else if (events & GLB_EVENT_LINK_MASK) {
-        const struct vnic_link_state link = link_read(m);
-        m->ops->indicate_link_state(m->ndis->adapter, &link);
-    }
-    serve(m);
-    card_put(&m->card, REG_VEC_CTRL, 4, VEC_CTRL_ENABLE_MASK | VEC_CTRL_AUTO_MASK_MASK);
-    (void)message, (void)processor, (void)dpc_context;
-}
-
-static void halt(void *context, uint32_t action)
+static uint32_t card_open(void *context, struct vnic_plain_identity *identity)
 {
     struct minimal *m = context;
+    uint32_t status = vnic_card_bring_up(context, identity); /* PROG-1, PROG-3 */
 
-    card_put(&m->card, REG_INT_CTRL, 4, 0);
-    if (m->irq.handle) {
-        m->ops->deregister_interrupt_ex(m->ndis->adapter, m->irq.handle);
-    }
-    lists_free(m);
-    m->ops->free_spin_lock(m->ndis->adapter, m->lock);
-    card_close(&m->card);
-    (void)action;
-}
-
-static uint32_t initialize(void *context, const struct vnic_ndis *ndis)
-{
-    static const struct vnic_interrupt_characteristics one_message = {.messages = 1};
-    struct minimal *m = context;
-    uint32_t status;
-
-    m->ndis = ndis, m->ops = ndis->ops, m->card.bus = &ndis->bus;
-    m->lock = m->ops->alloc_spin_lock(ndis->adapter);
-    status = register_adapter(m);
     if (!status) {
-        status = card_open(&m->card);
+        m->mem = vnic_plain_share(context, sizeof *m->mem);
+        status = !m->mem ? NDIS_STATUS_RESOURCES
+                         : vnic_plain_add_receives(context, m->receives, BUFFERS, m->mem->in[0], BUFFER);
     }
-    if (!status && !lists_allocate(m)) {
-        status = NDIS_STATUS_RESOURCES;
-    }
-    if (!status) {
-        status = m->ops->register_interrupt_ex(ndis->adapter, &one_message, &m->irq);
-    }
-    if (!status) {
-        status = describe_adapter(m);
-    }
-    if (!status && !rings_start(m)) {
-        status = NDIS_STATUS_DEVICE_FAILED;
-    }
-    if (status) {
-        halt(m, NDIS_HALT_INITIALIZATION_FAILED);
-    } else {
-        card_enable(&m->card);
-    }
-    return status;
+    return status ? status : vnic_plain_connect(context); /* PROG-6 */
 }
 
-static uint32_t pause(void *context, uint32_t flags)
+static bool rings_restart(void *context)
 {
     struct minimal *m = context;
 
-    m->is_running = false;
-    filter_write(m);
-    m->is_pausing = m->lent || m->oldest;
-    (void)flags;
-    return m->is_pausing ? NDIS_STATUS_PENDING : NDIS_STATUS_SUCCESS;
+    memset(m->mem->cq, 0, sizeof m->mem->cq);
+    m->rx_head = m->rx_tail = m->tx_tail = m->tx_head = m->cq_next = 0;
+    vnic_plain_write32(context, REG_QP_CQ_CTRL, QP_CQ_CTRL_RESET_MASK); /* PROG-22 */
+    vnic_card_enable(context); /* PROG-7, PROG-11 */
+    if (!vnic_card_start_ring(context, REG_QP_CQ_BASE, BUS_ADDR(m, cq), CQ)) { /* PROG-8 */
+        return false;
+    }
+    vnic_plain_write32(context, REG_QP_CQ_TAIL, CQ - 1);
+    vnic_plain_write32(context, REG_QP_RX_BUF_LEN, BUFFER);
+    return vnic_card_start_ring(context, REG_QP_RX_BASE, BUS_ADDR(m, rx), RING) /* PROG-9 */
+           && vnic_card_start_ring(context, REG_QP_TX_BASE, BUS_ADDR(m, tx), RING); /* PROG-10 */
 }
 
-static uint32_t restart(void *context)
+static void ring_post(void *context, uint32_t buffer) /* PROG-9 */
 {
     struct minimal *m = context;
 
-    m->is_running = true;
-    filter_write(m);
-    return NDIS_STATUS_SUCCESS;
+    m->owner[m->rx_tail] = buffer;
+    m->mem->rx[m->rx_tail][0] = BUS_ADDR(m, in[buffer]);
+    m->rx_tail = (m->rx_tail + 1) % RING;
+    vnic_write_barrier();
+    vnic_plain_write32(context, REG_QP_RX_TAIL, m->rx_tail);
 }
 
-static uint32_t reset(void *context, bool *addressing_reset)
+/* The oldest packet has been sent, or not; false: no card that works writes that. */
+static bool on_tx(struct minimal *m, struct vnic_plain_work *work, const uint64_t *w)
 {
-    const bool is_started = rings_start(context);
+    const uint32_t head = (uint32_t)tx_completion_head(w);
 
-    (void)addressing_reset; /* only the rings are reset: filter and counters stand */
-    card_enable(&((struct minimal *)context)->card);
-    sends_abort(context, NDIS_STATUS_RESET_IN_PROGRESS);
-    pause_check(context);
-    return is_started ? NDIS_STATUS_SUCCESS : NDIS_STATUS_HARD_ERRORS;
-}
-
-static void pnp_event(void *context, uint32_t event)
-{
-    if (event == NDIS_PNP_EVENT_SURPRISE_REMOVED) {
-        card_lose(context);
+    if ((head - m->tx_head) % RING > (m->tx_tail - m->tx_head) % RING) {
+        return false;
     }
+    m->tx_head = head % RING;
+    vnic_plain_sent(work, vnic_card_send_status(tx_completion_status(w)));
+    return true;
 }
 
-static void shut_down(void *context, uint32_t action)
+/* The oldest buffer has a frame in it, or one that is not whole. */
+static bool on_rx(struct minimal *m, struct vnic_plain_work *work, const uint64_t *w)
 {
-    card_put(&((struct minimal *)context)->card, REG_GLB_CTRL, 4, GLB_CTRL_RESET_MASK);
-    (void)action;
+    const uint32_t buffer = m->owner[m->rx_head];
+
+    if (rx_completion_type(w) != COMPLETION_TYPE_RX || rx_completion_index(w) != m->rx_head
+        || m->rx_head == m->rx_tail) {
+        return false;
+    }
+    m->rx_head = (m->rx_head + 1) % RING;
+    if (rx_completion_error(w) == RX_ERROR_NONE) {
+        return vnic_plain_received(work, buffer, (uint32_t)rx_completion_len(w));
+    }
+    ring_post(m, buffer);
+    return true;
 }
 
-static const struct vnic_miniport miniport = {VNIC_DRIVER_ABI,
-                                              sizeof miniport,
-                                              6,
-                                              20,
-                                              sizeof(struct minimal),
-                                              .initialize_ex = initialize,
-                                              .halt_ex = halt,
-                                              .pause = pause,
-                                              .restart = restart,
-                                              .send_net_buffer_lists = send,
-                                              .cancel_send = cancel,
-                                              .return_net_buffer_lists = give_back,
-                                              .oid_request = oid_request,
-                                              .reset_ex = reset,
-                                              .check_for_hang_ex = check_for_hang,
-                                              .device_pnp_event_notify = pnp_event,
-                                              .shutdown_ex = shut_down,
-                                              .interrupt = interrupt,
-                                              .interrupt_dpc = dpc};
-
-const struct vnic_miniport *vnic_driver_entry(uint32_t abi)
+static void serve(void *context)
 {
-    return abi == VNIC_DRIVER_ABI ? &miniport : NULL;
+    struct minimal *m = context;
+    struct vnic_plain_work work;
+    uint64_t w[TX_COMPLETION_WORDS];
+    uint32_t left = CQ; /* the card has no more slots before we give it some */
+    bool is_sound = true;
+
+    vnic_card_events(context); /* PROG-16 */
+    vnic_plain_begin(context, &work);
+    while (rx_completion_gen(m->mem->cq[m->cq_next % CQ]) != (m->cq_next / CQ & 1) && is_sound && left--) {
+        vnic_read_barrier(); /* PROG-13, PROG-14: GEN is 1 in the first pass */
+        memcpy(w, m->mem->cq[m->cq_next++ % CQ], sizeof w);
+        is_sound = rx_completion_type(w) == COMPLETION_TYPE_TX ? on_tx(m, &work, w) : on_rx(m, &work, w);
+    }
+    vnic_plain_write32(context, REG_QP_CQ_TAIL, (m->cq_next - 1) % CQ);
+    vnic_plain_end(&work, is_sound);
+    vnic_plain_write32(context, REG_VEC_CTRL, VEC_CTRL_ENABLE_MASK | VEC_CTRL_AUTO_MASK_MASK);
 }
+
+static bool transmit(void *context, const struct vnic_net_buffer *packet) /* PROG-12 */
+{
+    struct minimal *m = context;
+    uint64_t *w = m->mem->tx[m->tx_tail];
+
+    if ((m->tx_tail + 1) % RING == m->tx_head) {
+        return false;
+    }
+    w[0] = BUS_ADDR(m, out[m->tx_tail]);
+    w[1] = TX_DATA_EOP_MASK | TX_DATA_RS_MASK;
+    tx_data_set_type(w, DESC_TYPE_DATA);
+    tx_data_set_len(w, vnic_net_buffer_copy(packet, m->mem->out[m->tx_tail], BUFFER));
+    m->tx_tail = (m->tx_tail + 1) % RING;
+    vnic_write_barrier();
+    vnic_plain_write32(context, REG_QP_TX_TAIL, m->tx_tail);
+    return true;
+}
+
+static const struct vnic_plain_card card = {
+    .vendor_description = "minimal",
+    .frame_max = 1514,
+    .sends_max = RING - 1,
+    .list_max = REG_MAC_MULTICAST_COUNT,
+    .open = card_open,
+    .close = vnic_card_close,
+    .quiet = vnic_card_quiet,
+    .restart_rings = rings_restart,
+    .post = ring_post,
+    .listen = vnic_card_listen,
+    .subscribe = vnic_card_subscribe,
+    .is_raised = vnic_card_is_raised,
+    .serve = serve,
+    .transmit = transmit,
+    .statistics = vnic_card_statistics,
+};
+
+VNIC_PLAIN_DRIVER(struct minimal, card)
