@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vnic.miniport import Adapter, bringup, receive
+from vnic.miniport import (
+    Adapter,
+    bringup,
+    chimney_initiate,
+    chimney_operations,
+    chimney_status,
+    receive,
+)
 from vnic.miniport.card import Card
+from vnic.miniport.chimney_account import Account
+from vnic.miniport.chimney_requests import SendRequest
+from vnic.miniport.chimney_rings import CommandRing
+from vnic.miniport.chimney_sending import Sending
 from vnic.miniport.queue import QueuePair
 from vnic.miniport.receive import ReceiveQueue
 from vnic.miniport.rss import Scaling
 from vnic.miniport.statistics import Statistics
 from vnic.miniport.transmit import TransmitQueue
 from vnic.ndis.net_buffer_list import NetBufferList
+from vnic.ndis.status import NDIS_STATUS
 
 #: patch(owner, name, replacement).
 Patch = Callable[[Any, str, Any], None]
@@ -50,6 +62,53 @@ def loses_sends_of_a_failed_ring(patch: Patch) -> None:
 def trusts_capacities(patch: Patch) -> None:
     """What the card says of itself is taken as it is."""
     patch(bringup, "_contradiction", lambda found: "")
+
+
+# -- those that only a card that lies of its offloaded connections brings out --------------------------------
+
+
+def trusts_states(patch: Patch) -> None:
+    """What the card says of a connection at its end need not add up to what it reported before."""
+    patch(Account, "fits", lambda self, *numbers: True)
+
+
+def trusts_queries(patch: Patch) -> None:
+    """CONST and CACHED are answered as the card has them."""
+    patch(chimney_operations, "_require", lambda is_so: None)
+
+
+def answers_for_other_kinds(patch: Patch) -> None:
+    """A status of the card is translated without a look at what it is about."""
+    plain = {status: ndis for (_, status), ndis in chimney_status._INITIATE.items()}
+    translate = chimney_status.initiate_status
+
+    def careless(kind: int, status: int) -> Any:
+        return plain.get(status, translate(kind, status))
+
+    patch(chimney_initiate, "initiate_status", careless)
+
+
+def succeeds_after_an_abort(patch: Patch) -> None:
+    """A send of no bytes is SUCCESS, whatever was indicated before."""
+
+    def lenient(self: Sending, request: SendRequest) -> NDIS_STATUS:
+        if self.end is None or (request.is_done and not self._has_failed):
+            return NDIS_STATUS.SUCCESS
+        self._has_failed = True
+        return self.end
+
+    patch(Sending, "_status_of", lenient)
+
+
+def forgets_commands_of_a_reset(patch: Patch) -> None:
+    """Commands that were with the card when it was reset never end."""
+    abandon = CommandRing.abandon
+
+    def lossy(self: CommandRing) -> None:
+        self._in_flight.clear()
+        abandon(self)
+
+    patch(CommandRing, "abandon", lossy)
 
 
 # -- those that traffic over a sound card brings out ---------------------------------------------------------
@@ -105,6 +164,13 @@ OF_THE_DRIVER = (
     loses_sends_of_a_failed_ring,
     trusts_capacities,
 )
+OF_THE_CHIMNEY = (
+    trusts_states,
+    trusts_queries,
+    answers_for_other_kinds,
+    succeeds_after_an_abort,
+    forgets_commands_of_a_reset,
+)
 OF_THE_MACHINE = (
     loses_sends_of_a_reset,
     swaps_key_words,
@@ -112,7 +178,7 @@ OF_THE_MACHINE = (
     turns_batches_around,
     leaks_its_bounce_buffer,
 )
-BY_NAME = {plant.__name__: plant for plant in (*OF_THE_DRIVER, *OF_THE_MACHINE)}
+BY_NAME = {plant.__name__: plant for plant in (*OF_THE_DRIVER, *OF_THE_CHIMNEY, *OF_THE_MACHINE)}
 
 
 def _driver_with(plant: Callable[[Patch], None]) -> type[Adapter]:
@@ -134,6 +200,11 @@ TrustsHashTypes = _driver_with(trusts_hash_types)
 NeverFindsAHang = _driver_with(never_finds_a_hang)
 LosesSendsOfAFailedRing = _driver_with(loses_sends_of_a_failed_ring)
 TrustsCapacities = _driver_with(trusts_capacities)
+TrustsStates = _driver_with(trusts_states)
+TrustsQueries = _driver_with(trusts_queries)
+AnswersForOtherKinds = _driver_with(answers_for_other_kinds)
+SucceedsAfterAnAbort = _driver_with(succeeds_after_an_abort)
+ForgetsCommandsOfAReset = _driver_with(forgets_commands_of_a_reset)
 LosesSendsOfAReset = _driver_with(loses_sends_of_a_reset)
 SwapsKeyWords = _driver_with(swaps_key_words)
 ForgetsStatistics = _driver_with(forgets_statistics)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import shutil
 import signal
 import subprocess
@@ -228,7 +227,7 @@ def test_the_command(
         (["nothing"], "there are card, copy"),
         (["repro"], "repro of what"),
         (["card", "x.json"], "goes with `repro`"),
-        (["card", "--driver", "x.py:Y"], "--driver is of driver and machine"),
+        (["card", "--driver", "x.py:Y"], "--driver is of driver, chimney-driver, machine"),
         (["driver", "--driver", "/none.py:Y"], "no such file"),
         (["card", "--executor", "smoke"], "local, or dask ADDRESS"),
         (["card", "--executor", "dask"], "local, or dask ADDRESS"),
@@ -261,14 +260,14 @@ def test_a_process_that_dies_is_a_finding(children: None) -> None:
 
 @pytest.mark.requirement("FUZ-50", "FUZ-54", "FUZ-70")
 def test_a_driver_in_c_is_fuzzed_by_its_library(children: None, tmp_path: Path) -> None:
-    """The example, and the same with a null pointer in its reset."""
+    """The example, and the same with a null pointer where it starts its rings again."""
     source = (ROOT / "vnic" / "examples" / "minimal.c").read_text(encoding="utf-8")
     library = build_library(tmp_path / "sound", source)
     acts = (*RESET.acts, Act("send", {"number": 3, "count": 1, "pieces": 0}))
     assert not alone(Script("driver", acts, {"driver": str(library)})).findings
-    reset = re.search(r"\breset\(void \*[^)]*\)\s*\{", source)
-    assert reset is not None
-    broken = f"{source[: reset.end()]} *(volatile int *)0 = 0; {source[reset.end() :]}"
+    start = "    memset(m->mem->cq, 0,"
+    assert source.count(start) == 1
+    broken = source.replace(start, f"    if (m->owner[1]) {{ *(volatile int *)0 = 0; }}\n{start}")
     library = build_library(tmp_path / "broken", broken)
     (found,) = alone(Script("driver", acts, {"driver": str(library)})).findings
     assert found.failure.key.startswith("crash Segmentation fault"), found.failure.key

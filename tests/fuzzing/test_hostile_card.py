@@ -9,8 +9,9 @@ import pytest
 
 from vnic.fuzz.driver_machine import DriverMachine
 from vnic.fuzz.guarded_memory import GuardedMemory
-from vnic.fuzz.hostile_card import ENTRY_BYTES, HostileCard, Lie, Twist
+from vnic.fuzz.hostile_card import ENTRY_BYTES, HostileCard
 from vnic.fuzz.hostile_driver import HostileDriverScene, _altered
+from vnic.fuzz.hostile_function import Lie, Twist
 from vnic.fuzz.scene import Act, Broken, Overrun
 from vnic.gen.descriptors import RxCompletion
 from vnic.gen.registers import BAR0
@@ -68,6 +69,19 @@ def test_a_deaf_card_hears_again(card: HostileCard) -> None:
     card.deaf[0, ECHO] = 1
     window.write32(ECHO, 9)
     assert window.read32(ECHO) == 14
+
+
+@pytest.mark.requirement("FUZ-51")
+def test_interrupts_are_not_held_for_ever(machine: DriverMachine) -> None:
+    machine.card.hold()
+    for _ in range(5):
+        machine.protocol.send(b"\xff" * 60)
+    machine.settle()
+    assert machine.protocol.sends_outstanding == 5
+    for _ in range(100):
+        machine.card.window(0).read32(ECHO)
+    machine.settle()
+    assert machine.protocol.sends_outstanding == 0
 
 
 @pytest.mark.requirement("FUZ-51", "FUZ-54")

@@ -24,6 +24,7 @@ MACHINES: list[tuple[str, dict[str, Any], int, int]] = [
     ("chimney", {"seed": SEEDS}, 1, 10),
     ("netdma", {"seed": SEEDS, "minor": st.sampled_from((10, 11, 20, 21))}, 3, 20),
     ("driver", {"seed": SEEDS, "unbounded": st.booleans()}, 3, 20),
+    ("chimney-driver", {"seed": SEEDS, "unbounded": st.booleans()}, 1, 20),
 ]
 
 

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.miniport.chimney_bench import ChimneyBench
 from vnic.errors import AllocationError
-from vnic.gen.descriptors import ChmAdminCompletion, ChmCompletion, ChmData, ChmEventEntry
-from vnic.gen.enums import ChmEvent, ChmStatus, CompletionType
-from vnic.testbench.chimney.blocks import ABORTED, EVENT, FAILURE, OK, REASON, TYPE, UPLOAD, block_of, tcp
+from vnic.gen.descriptors import ChmAdminCompletion, ChmCompletion, ChmData, ChmEventEntry, ChmTcp
+from vnic.gen.enums import ChmEvent, ChmReason, ChmStatus, CompletionType
+from vnic.host.cpu import Level
+from vnic.miniport.receive import RingFault
+from vnic.testbench.chimney.blocks import (
+    ABORTED,
+    EVENT,
+    FAILURE,
+    OK,
+    REASON,
+    STATE,
+    TYPE,
+    UPLOAD,
+    block_of,
+    tcp,
+)
 from vnic.wire import packet
 
 PUSH = packet.ACK | packet.PSH
 
-NONSENSE = [
+NONSENSE: list[Any] = [
     ChmAdminCompletion(cookie=12345, type=CompletionType.CHM_ADMIN),
     ChmCompletion(count=2, type=CompletionType.CHM_SEND),
     ChmCompletion(count=1 << 31, type=CompletionType.CHM_SEND),
@@ -130,3 +144,79 @@ def test_a_state_that_there_is_not_ends_a_terminate_with_failure(monkeypatch: py
         monkeypatch.setattr(bench.rings.commands, "complete", corrupt)
         assert connection.terminate().Status == FAILURE
         assert connection.told("received") == [(ABORTED, 0)]
+
+
+@pytest.mark.parametrize("state", [STATE.CLOSE_WAIT, STATE.FIN_WAIT2, STATE.ESTABLISHED])
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_card_that_would_rather_not_is_not_heard_when_half_closed(state: STATE, closes: bool) -> None:
+    """Reasons that oblige nobody are told only of connections that are open both ways. (C1)"""
+    with ChimneyBench() as bench:
+        (connection,) = bench.connect(tcp(State=state))
+        if closes and state is STATE.ESTABLISHED:
+            connection.disconnect()
+            connection.acknowledge()
+            assert connection.told("disconnected") == [(OK,)]
+        handle = connection.handle.MiniportOffloadContext.value.handle
+        entry = ChmEventEntry(
+            handle=handle,
+            event=ChmEvent.RETRIEVE,
+            reason=ChmReason.SMALL_IO,
+            type=CompletionType.CHM_EVENT,
+        )
+        with bench.processors.raised_to(Level.DISPATCH):
+            bench.rings.serve(0, [entry.pack()])
+        is_open = state is STATE.ESTABLISHED and not closes
+        assert connection.told(EVENT.RETRIEVE.name) == ([(REASON.SMALL_IO,)] if is_open else [])
+
+
+def test_what_comes_behind_a_send_that_failed_counts_for_nothing() -> None:
+    with ChimneyBench() as bench:
+        (connection,) = bench.connect()
+        connection.send(b"a" * 10, b"b" * 10)
+        handle = connection.handle.MiniportOffloadContext.value.handle
+        statuses = (ChmStatus.AFTER_FIN, ChmStatus.OK)
+        bench.rings.serve(
+            0,
+            [
+                ChmCompletion(handle=handle, count=1, status=status, type=CompletionType.CHM_SEND).pack()
+                for status in statuses
+            ],
+        )
+        assert connection.told("sent") == [(UPLOAD, 0), (UPLOAD, 0)]
+
+
+def test_what_nonsense_left_untold_is_told_when_the_card_is_lost() -> None:
+    with ChimneyBench() as bench:
+        (connection,) = bench.connect()
+        connection.send(b"one")
+        handle = connection.handle.MiniportOffloadContext.value.handle
+        sound = ChmCompletion(handle=handle, count=1, type=CompletionType.CHM_SEND)
+        entries = [sound.pack(), NONSENSE[0].pack()]
+        with bench.processors.raised_to(Level.DISPATCH), pytest.raises(RingFault):
+            bench.rings.serve(0, entries)
+        assert connection.log == []
+        bench.rings.fail()
+        bench.settle()
+        assert [each[0] for each in connection.log] == ["sent", EVENT.RETRIEVE.name, EVENT.ABORT.name]
+
+
+@pytest.mark.parametrize("lie", [{"snd_una": 5001}, {"rcv_nxt": 999}, {"snd_max": 5020}, {"rcv_nxt": 1001}])
+def test_states_that_contradict_what_was_reported_fail(
+    lie: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More acknowledged, less or more received, or more in flight than was reported."""
+    with ChimneyBench() as bench:
+        (connection,) = bench.connect()
+        connection.send(b"0123456789")
+        complete = bench.rings.commands.complete
+
+        def corrupt(entry: ChmAdminCompletion) -> None:
+            at = (2 * (entry.cookie % 64) + 1) * 192
+            images = bench.rings.commands._images.view
+            images[at : at + ChmTcp.SIZE] = replace(ChmTcp.unpack(images, at), **lie).pack()
+            complete(entry)
+
+        monkeypatch.setattr(bench.rings.commands, "complete", corrupt)
+        assert connection.terminate().Status == FAILURE
+        assert connection.told("sent") == [(ABORTED, 0)]
+        monkeypatch.undo()

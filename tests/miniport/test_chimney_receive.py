@@ -236,3 +236,12 @@ def test_nothing_is_told_before_the_initiate_is_complete() -> None:
         bench.settle()
         assert connection.stream == b"at once"
         assert first.log == []
+
+
+@pytest.mark.requirement("INV-30")
+def test_a_receive_of_no_bytes_behind_an_abort_is_aborted_as_any() -> None:
+    with ChimneyBench() as bench:
+        (connection,) = bench.connect()
+        connection.receive(flags=packet.RST | packet.ACK)
+        connection.post(10, 0)
+        assert connection.told("received") == [(NDIS_STATUS.REQUEST_ABORTED, 0)] * 2

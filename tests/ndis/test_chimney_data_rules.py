@@ -10,6 +10,7 @@ import pytest
 from tests.ndis.chimney_toys import SUCCESS, Rig, Target, advance, ending, linker, make_rig, tree
 from vnic.host.cpu import Level
 from vnic.ndis import chimney as nd
+from vnic.ndis.chimney_objects import Kind
 from vnic.ndis.net_buffer_list import NetBuffer, NetBufferList, link, net_buffer, net_buffer_list
 from vnic.ndis.oob import TCP_OFFLOAD_BYTES_TRANSFERRED
 from vnic.ndis.status import NDIS_STATUS
@@ -632,6 +633,16 @@ def test_snd_una_and_the_bytes_transferred_differ(rig: Rig, delta: int) -> None:
     at_upload(rig, fault)
     with rig.breach("INV-18", "target"):
         rig.terminate()
+
+
+@pytest.mark.requirement("INV-18", "INV-20")
+def test_more_than_4_gib_go_round_the_sequence_space(rig: Rig) -> None:
+    rig.offload()
+    (found,) = [each.connection for each in rig.adapter.chimney.registry.live if each.connection is not None]
+    found.sends.acked += 5 << 32
+    found.receives.delivered += 3 << 32
+    rig.terminate()
+    assert not rig.adapter.chimney.registry.count(Kind.TCP)
 
 
 @pytest.mark.requirement("INV-18")

@@ -19,6 +19,7 @@ from vnic.ndis.rss import ReceiveScaleParameters
 from vnic.ndis.states import AdapterState
 from vnic.ndis.status import NDIS_STATUS
 from vnic.ndis.structures import DevicePowerState
+from vnic.stack.errors import HostUnreachableError
 from vnic.stack.stream import Stream
 from vnic.testbench.bench import RSS_KEY, RSS_TYPES
 from vnic.testbench.host import Host
@@ -160,13 +161,21 @@ def test_the_driver_asks_for_offloads_and_sets_filter_and_groups(site: Site) -> 
     assert b"\x33\x33\xff\x00\x00\x01" in {groups.data[at : at + 6] for at in range(0, len(groups.data), 6)}
 
 
-@pytest.mark.parametrize("vlan", [0, 5])
-@pytest.mark.parametrize("tagging", [0, 3])
+@pytest.mark.parametrize(("vlan", "tagging"), [(0, 0), (0, 3), (5, 3)])
 def test_a_vlan(vlan: int, tagging: int) -> None:
     with Site(vlan=vlan, bench={"keywords": {"*PriorityVLANTag": tagging}}) as site:
         site.exchange(size=50_000)
         tags = {Frame.parse(frame).data[12:14] == b"\x81\x00" for frame in site.frames}
         assert tags == {bool(vlan)}
+
+
+def test_a_vlan_needs_a_driver_that_tells_of_tags() -> None:
+    """Without, the 802.1Q header of what the peer answers is gone, and who was meant is not told."""
+    with (
+        Site(vlan=5, bench={"keywords": {"*PriorityVLANTag": 0}}) as site,
+        pytest.raises(HostUnreachableError),
+    ):
+        site.connect()
 
 
 def test_jumbo_frames_lie_in_several_buffers() -> None:

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from vnic.commands.fuzz_native import fuzz_native
 from vnic.commands.table import Cell, Table, print_tables
 from vnic.errors import ArgumentError
 from vnic.fuzz.campaign import Campaign, Order, Tally
@@ -23,6 +24,8 @@ from vnic.fuzz.trial import LIMIT_S
 from vnic.testbench.driver import REFERENCE, load_driver
 
 _SECONDS = 60.0
+#: Targets with a driver of the user's.
+_DRIVEN = ("driver", "chimney-driver", "machine")
 _JOBS_MAX = 256
 
 
@@ -52,7 +55,13 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--driver",
         default=REFERENCE,
         metavar="NAME",
-        help="of `driver` and `machine`: reference, pkg.mod:Class, file.py:Class, library.so",
+        help="of driver, chimney-driver, machine: reference, pkg.mod:Class, file.py:Class, library.so",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("python", "libfuzzer"),
+        default="python",
+        help="of `driver`: libfuzzer builds a driver in C with the harness, by clang (python)",
     )
     parser.add_argument("--limit", type=_seconds, default=LIMIT_S, metavar="S", help="of one execution (20)")
     parser.add_argument(
@@ -131,11 +140,13 @@ def _failure_json(failure: Failure | None) -> dict[str, str]:
 
 def _fuzz(options: argparse.Namespace) -> int:
     target = target_of(options.target)
+    if options.engine == "libfuzzer":
+        return fuzz_native(options, options.time or _SECONDS)
     scene: dict[str, Any] = {}
     if options.driver != REFERENCE:
-        if target.name not in ("driver", "machine"):
+        if target.name not in _DRIVEN:
             raise ArgumentError(
-                f"target {target.name} has no driver of yours: --driver is of driver and machine"
+                f"target {target.name} has no driver of yours: --driver is of {', '.join(_DRIVEN)}"
             )
         load_driver(options.driver)
         scene["driver"] = _placed(options.driver)

@@ -8,19 +8,21 @@ from typing import Any
 
 from vnic.config import DeviceConfig
 from vnic.device import Device
-from vnic.errors import InterruptError, VnicError
+from vnic.errors import InterruptError, UnknownError, VnicError
 from vnic.fuzz.guarded_memory import GuardedMemory
 from vnic.fuzz.hostile_card import HostileCard
 from vnic.gen.registers import CONFIG
 from vnic.host.bus import VectorKinds
 from vnic.host.cpu import Processors
 from vnic.host.interrupts import InterruptController
+from vnic.host.memory import GuestMemory
 from vnic.host.system import System
 from vnic.miniport import Adapter
 from vnic.ndis.adapter import AdapterOptions
 from vnic.ndis.keywords import read_settings
 from vnic.ndis.layer import Injector, Ndis
 from vnic.ndis.net_buffer_list import NetBufferList
+from vnic.ndis.structures import DevicePowerState
 from vnic.protocol.capture import CaptureProtocol
 from vnic.testbench.driver import REFERENCE, Driver
 from vnic.testbench.pci_power import PciPower
@@ -35,7 +37,7 @@ _MEMORY = 4 << 20
 _LINK_MBPS = 10_000
 _FAULTS = 8
 #: What costs time at creation is small.
-_SMALL: Mapping[str, Any] = {
+_SMALL: dict[str, Any] = {
     "connections": 0,
     "faults": _FAULTS,
     "rx_buffer_bytes": 1 << 16,
@@ -56,18 +58,33 @@ class Swallow:
         self.frames += 1
 
 
+def _quiet_protocol(memory: GuestMemory, processors: Processors) -> CaptureProtocol:
+    return CaptureProtocol(memory, processors, keeps_frames=False)
+
+
 class DriverMachine:
-    """One machine whose driver is not initialized yet; `seed` lets processors race, None does not."""
+    """One machine whose driver is not initialized yet; `seed` lets processors race, None does not.
+
+    device: parameters of DeviceConfig beside what keeps the card small. protocol: makes what is bound.
+    """
 
     def __init__(
-        self, driver: Driver, *, seed: int | None, interrupt: str, keywords: dict[str, object]
+        self,
+        driver: Driver,
+        *,
+        seed: int | None,
+        interrupt: str,
+        keywords: dict[str, object],
+        device: Mapping[str, Any] | None = None,
+        protocol: Callable[[GuestMemory, Processors], CaptureProtocol] | None = None,
     ) -> None:
         self.world = World()
         self.clock = self.world.clock
         self.processors = Processors(_CPUS, seed)
         self.memory = GuardedMemory(_MEMORY)
         self.wire = Swallow()
-        self.device = Device(DeviceConfig(queue_pairs=QUEUES, vectors=QUEUES + 1, **_SMALL))
+        small = _SMALL | dict(device or {})
+        self.device = Device(DeviceConfig(queue_pairs=QUEUES, vectors=QUEUES + 1, **small))
         self.device.connect_link(self.wire)
         self.device.set_link(_LINK_MBPS)
         self.card = HostileCard(self.device)
@@ -86,10 +103,11 @@ class DriverMachine:
         options = AdapterOptions(
             bus=self.system,
             settings=read_settings(usual | keywords, "default"),
-            on_power=PciPower(self.system).set,
+            on_power=self._set_power,
         )
+        self._power = PciPower(self.system)
         self.adapter = self.ndis.add_adapter(self.miniport, options)
-        self.protocol = CaptureProtocol(self.memory, self.processors, keeps_frames=False)
+        self.protocol = (protocol or _quiet_protocol)(self.memory, self.processors)
         self.injector = Injector(self.adapter)
         self.injected = 0
         self.is_abandoned = False
@@ -102,6 +120,10 @@ class DriverMachine:
         # A message to a processor that there is not goes nowhere.
         if cpu < len(self.processors):
             self.processors.raise_interrupt(service, cpu, source)
+
+    def _set_power(self, state: DevicePowerState) -> None:
+        with suppress(UnknownError):  # who does not answer has no capabilities, and no power to save for
+            self._power.set(state)
 
     def inject(self, nbl: NetBufferList) -> None:
         """Send below the protocols."""

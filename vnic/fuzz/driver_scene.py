@@ -89,14 +89,19 @@ class DriverScene(Scene):
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__()
         self.options = DriverOptions.of(options)
-        self.machine = DriverMachine(
+        self.machine = self.make_machine()
+        self.is_gone = False
+        self.cancel_id = 0
+
+    def make_machine(self, **more: Any) -> DriverMachine:
+        """The machine that the options describe; `more` is DriverMachine's."""
+        return DriverMachine(
             load_driver(self.options.driver),
             seed=self.options.seed or None,
             interrupt=self.options.interrupt,
             keywords=dict(self.options.keywords),
+            **more,
         )
-        self.is_gone = False
-        self.cancel_id = 0
 
     # -- where it stands -------------------------------------------------------------------------------------
 
@@ -336,6 +341,20 @@ class DriverScene(Scene):
     def finish(self) -> None:
         """Every NBL is back, halt leaves nothing."""
         machine = self.machine
+        self.recover()
+        self.prove()
+        machine.card.accesses = 0
+        if self.state in (AdapterState.PAUSED, AdapterState.RUNNING):
+            machine.adapter.halt(HaltAction.DISABLED)
+        if self.state is not AdapterState.HALTED:
+            raise Broken("state", f"the adapter is left {self.state.value}")
+        machine.ndis.remove_adapter(machine.adapter)
+        self._look_for_leaks()
+        self.abandon()
+
+    def recover(self) -> None:
+        """The card is sound from now on, and there is time for three checks for hang."""
+        machine = self.machine
         machine.mend()
         machine.card.reform()
         machine.card.accesses = 0
@@ -345,14 +364,9 @@ class DriverScene(Scene):
         machine.advance(_PATIENCE_NS)
         machine.protocol.release()
         machine.settle()
-        machine.card.accesses = 0
-        if self.state in (AdapterState.PAUSED, AdapterState.RUNNING):
-            machine.adapter.halt(HaltAction.DISABLED)
-        if self.state is not AdapterState.HALTED:
-            raise Broken("state", f"the adapter is left {self.state.value}")
-        machine.ndis.remove_adapter(machine.adapter)
-        self._look_for_leaks()
-        self.abandon()
+
+    def prove(self) -> None:
+        """What works on a card that is sound again; Broken."""
 
     def _look_for_leaks(self) -> None:
         machine = self.machine

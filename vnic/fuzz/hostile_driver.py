@@ -12,7 +12,8 @@ from vnic.fault import Fault
 from vnic.fuzz.choice import Edges, OneOf, Range
 from vnic.fuzz.driver_machine import QUEUES
 from vnic.fuzz.driver_scene import DriverScene
-from vnic.fuzz.hostile_card import CONFIG_SPACE, ENTRY_BYTES, Lie, Twist
+from vnic.fuzz.hostile_card import ENTRY_BYTES
+from vnic.fuzz.hostile_function import CONFIG_SPACE, Lie, Twist
 from vnic.fuzz.scene import act
 from vnic.gen.descriptors import RxCompletion, TxCompletion
 from vnic.gen.enums import CompletionType
@@ -112,9 +113,12 @@ class HostileDriverScene(DriverScene):
     def alter(self, seed: int, times: int) -> None:
         """The next completions are written with other fields."""
         rng = random.Random(seed)
-        is_unbounded = self.options.unbounded
-        self.machine.card.rewrite = lambda entry: _altered(entry, rng, is_unbounded)
+        self.machine.card.rewrite = lambda entry: self.altered(entry, rng)
         self.machine.card.rewrites_left = times
+
+    def altered(self, entry: bytes, rng: random.Random) -> bytes:
+        """What an altered completion becomes."""
+        return _altered(entry, rng, self.options.unbounded)
 
     @act(2, count=OneOf(1, 2, 8))
     def lose_interrupts(self, count: int) -> None:
@@ -128,7 +132,7 @@ class HostileDriverScene(DriverScene):
         if card.is_holding:
             card.let_go()
         else:
-            card.is_holding = True
+            card.hold()
 
     @act(4, vector=Range(0, QUEUES), times=OneOf(1, 2, 5))
     def interrupt(self, vector: int, times: int) -> None:

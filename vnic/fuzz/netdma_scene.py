@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from vnic.abi import DmaStatus, FaultAction, FaultSite
+from vnic.copy_engine import CopyEngine
 from vnic.errors import ArgumentError, VnicError
 from vnic.fault import Fault
 from vnic.fuzz.choice import OneOf, Range
@@ -20,7 +21,10 @@ from vnic.testbench.copy_bench import CopyBench
 __all__ = ["NetDmaScene"]
 
 CHANNELS = 2
-_OPTIONS: Final[dict[str, Any]] = {"seed": 0, "interrupt": "msix", "minor": 20, "is_overlapping": False}
+_OPTIONS: Final[dict[str, Any]] = {
+    **{"seed": 0, "interrupt": "msix", "minor": 20, "is_overlapping": False},
+    "unbounded": True,
+}
 _MEMORY = 2 << 20
 _LIVE_MAX = 24
 _FAULTS = 8
@@ -30,16 +34,17 @@ _STATUSES = tuple(DmaStatus)[1:]
 class Copy:
     """One copy: its memory, what is to be there in the end, and how often and how it ended."""
 
-    def __init__(self, source: GuestBuffer, target: GuestBuffer, is_sound: bool) -> None:
+    def __init__(self, source: GuestBuffer, target: GuestBuffer, is_judged: bool) -> None:
+        """is_judged: the engine tells the truth, so that what ended as copied is copied."""
         self.source, self.target = source, target
-        self.is_sound = is_sound
+        self.is_judged = is_judged
         self.ends: list[bool] = []
 
     def check(self) -> None:
         """Broken when it ended twice, or as done with other bytes in place."""
         if len(self.ends) > 1:
             raise Broken("netdma-twice", "the end of a copy was told twice")
-        if self.ends == [True] and self.source.view != self.target.view:
+        if self.is_judged and self.ends == [True] and self.source.view != self.target.view:
             raise Broken("netdma-data", f"{len(self.source)} bytes were copied, and are not there")
 
     def free(self) -> None:
@@ -68,21 +73,41 @@ class NetDmaScene(Scene):
         if options.keys() - _OPTIONS.keys():
             raise ArgumentError(f"options of a provider's scene: {sorted(options.keys() - _OPTIONS.keys())}")
         options = _OPTIONS | options
-        self.bench = CopyBench(
-            channels=CHANNELS,
-            cpus=2,
-            seed=options["seed"] or None,
-            interrupt=options["interrupt"],
-            version=divmod(options["minor"], 10),
-            device={"is_overlapping": options["is_overlapping"], "faults": _FAULTS},
-            ring=16,
-            memory_bytes=_MEMORY,
-        )
+        self.bench = self.make_bench(options)
         self.interrupt = options["interrupt"]
         self.client = Client(self.bench)
         self.channels: list[DmaChannel | None] = [None] * CHANNELS
         self.copies: list[Copy] = []
         self.is_asleep = self.is_removed = False
+
+    def make_bench(self, options: dict[str, Any], **more: Any) -> CopyBench:
+        """The bench that the options describe; `more` is CopyBench's."""
+        usual: dict[str, Any] = {"cpus": 2, "memory_bytes": _MEMORY}
+        return CopyBench(
+            channels=CHANNELS,
+            seed=options["seed"] or None,
+            interrupt=options["interrupt"],
+            version=divmod(options["minor"], 10),
+            device={"is_overlapping": options["is_overlapping"], "faults": _FAULTS},
+            ring=16,
+            **usual | more,
+        )
+
+    @property
+    def engine(self) -> CopyEngine:
+        """The engine itself."""
+        return self.bench.engine
+
+    @property
+    def is_truthful(self) -> bool:
+        """Whether what the engine says is so."""
+        return True
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the provider runs."""
+        record = self.bench.provider.record
+        return record is not None and record.is_started
 
     @property
     def is_here(self) -> bool:
@@ -140,16 +165,16 @@ class NetDmaScene(Scene):
         target = memory.alloc(size, align=16, label="target")
         source.view[:] = bytes((i * 167 + (i >> 8) * 31 + number * 97 + inset) & 0xFF for i in range(size))
         target.view[:] = bytes(size)
-        return Copy(source, target, self.is_here)
+        return Copy(source, target, self.is_truthful)
 
     # -- the engine stands still -----------------------------------------------------------------------------
 
     @act(4)
     def hold(self) -> None:
         """The engine does nothing by itself, or does so again."""
-        self.bench.engine.is_manual = not self.bench.engine.is_manual
+        self.engine.is_manual = not self.engine.is_manual
 
-    @act(10, when=lambda s: s.bench.engine.is_manual, count=OneOf(1, 2, 9))
+    @act(10, when=lambda s: s.engine.is_manual, count=OneOf(1, 2, 9))
     def step(self, count: int) -> None:
         """Steps of the parts that can."""
         for _ in range(count):
@@ -158,7 +183,7 @@ class NetDmaScene(Scene):
     @act(6)
     def restore(self) -> None:
         """The engine is saved and loaded, whatever it was at."""
-        engine = self.bench.engine
+        engine = self.engine
         was_manual, engine.is_manual = engine.is_manual, True
         image, before = engine.save(), engine.state_hash()
         engine.load(image)
@@ -180,17 +205,17 @@ class NetDmaScene(Scene):
         action = FaultAction.DROP if is_interrupt else FaultAction.ERROR
         fault = Fault(site=FaultSite(site), action=action, skip=skip, argument=int(_STATUSES[status]))
         try:
-            self.bench.engine.arm(fault)
+            self.engine.arm(fault)
         except VnicError:
             return  # no room
         self.reached.add(f"fault: {FaultSite(site).name}")
 
     # -- PnP -------------------------------------------------------------------------------------------------
 
-    @act(2, when=lambda s: not s.is_removed)
+    @act(2, when=lambda s: s.is_started and not s.is_removed)
     def sleep(self) -> None:
         """To D3, or back; a provider of 1.0 does not go while clients have channels."""
-        self.bench.engine.is_manual = False
+        self.engine.is_manual = False
         if self.is_asleep:
             self.bench.provider.power_up()
             self.is_asleep = False
@@ -199,7 +224,7 @@ class NetDmaScene(Scene):
             self.is_asleep = status == NTSTATUS.SUCCESS
             self.reached.add(f"power down: {status.name}")
 
-    @act(1, when=lambda s: s.is_here)
+    @act(1, when=lambda s: s.is_here and s.is_started)
     def remove(self) -> None:
         """Surprise removal: everything ends as an error, at once."""
         self.bench.remove()
@@ -217,7 +242,7 @@ class NetDmaScene(Scene):
     @act(10)
     def settle(self) -> None:
         """To rest; copies that ended are over."""
-        self.bench.engine.is_manual = False
+        self.engine.is_manual = False
         self.bench.settle()
         self._forget_ended()
 
@@ -239,8 +264,8 @@ class NetDmaScene(Scene):
         """Every copy has an end; nothing is left."""
         for number in range(_FAULTS):
             with suppress(VnicError):
-                self.bench.engine.disarm(number)
-        self.bench.engine.is_manual = False
+                self.engine.disarm(number)
+        self.engine.is_manual = False
         if self.is_asleep:
             self.sleep()
         self.bench.world.run_for(10_000_000_000)

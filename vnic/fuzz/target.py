@@ -99,6 +99,10 @@ def _engine(random: Random) -> dict[str, Any]:
     }
 
 
+def _hostile_engine(random: Random) -> dict[str, Any]:
+    return {**_engine(random), "unbounded": bool(random.randrange(3))}
+
+
 def _nothing(random: Random) -> dict[str, Any]:
     return {}
 
@@ -126,8 +130,16 @@ TARGETS: Mapping[str, Target] = {
             "vnic.fuzz.chimney_scene:ChimneyScene", 10, 40, _machine,
         ),
         Target(
+            "chimney-driver", "a hostile card against a driver whose connections are offloaded (--driver)",
+            "vnic.fuzz.hostile_chimney:HostileChimneyScene", 40, 80, _driver,
+        ),
+        Target(
             "netdma", "the NetDMA provider under a client, the PnP manager and a failing bus",
             "vnic.fuzz.netdma_scene:NetDmaScene", 60, 50, _engine,
+        ),
+        Target(
+            "netdma-driver", "a hostile copy engine against the NetDMA provider",
+            "vnic.fuzz.hostile_engine:HostileEngineScene", 60, 60, _hostile_engine,
         ),
         Target(
             "trace", "damaged traces: read, replayed, never more than an error",

@@ -189,7 +189,7 @@ class Bus(Protocol):
         """Offset of a capability; UnknownError when the function has none."""
 
     def enable_device(self) -> None:
-        """D0, Memory Space Enable."""
+        """D0, Memory Space Enable; raises UnknownError when the function answers no longer."""
 
     def disable_device(self) -> None:
         """Memory Space Enable and Bus Master Enable off."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from vnic.errors import AllocationError, CapacityError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vnic.errors import AllocationError, CapacityError, UnknownError
 from vnic.gen.enums import RingError
 from vnic.gen.registers import BAR0, GlbEvent
 from vnic.host.bus import Bus, VectorKinds
@@ -68,6 +71,7 @@ class Adapter(Miniport):
         self.is_resetting = False
         self.is_removed = False
         self._is_pause_pending = False
+        self._passing_on = 0
         self._chimney = AdapterChimney(self)
 
     @property
@@ -161,8 +165,17 @@ class Adapter(Miniport):
             self.handle.m_pause_complete()
 
     def _is_busy(self) -> bool:
-        """A DPC on some processor still holds NBLs that it is about to pass on."""
-        return any(queue.is_polling for queue in self.card.queues)
+        """Somebody on some processor still holds NBLs that he is about to pass on."""
+        return self._passing_on > 0 or any(queue.is_polling for queue in self.card.queues)
+
+    @contextmanager
+    def _passing(self) -> Iterator[None]:
+        """Sends are taken out of the queues and completed: no pause ends meanwhile on another processor."""
+        self._passing_on += 1
+        try:
+            yield
+        finally:
+            self._passing_on -= 1
 
     def restart(self, parameters: RestartParameters) -> NDIS_STATUS:
         """MiniportRestart: receive again."""
@@ -211,10 +224,12 @@ class Adapter(Miniport):
 
     def cancel_send(self, cancel_id: object) -> None:
         """MiniportCancelSend: what is in a ring is sent."""
-        for queue in self.card.queues:
-            with queue.lock:
-                done = queue.transmit.cancel(cancel_id)
-            self._complete_sends(done)
+        with self._passing():
+            for queue in self.card.queues:
+                with queue.lock:
+                    done = queue.transmit.cancel(cancel_id)
+                self._complete_sends(done)
+        self.check_pause()
 
     # -- receives ----------------------------------------------------------------------------------------
 
@@ -309,11 +324,11 @@ class Adapter(Miniport):
             self._report_link()
 
     def _restart_queues(self) -> None:
-        try:
-            self._complete_sends(self.card.restart_failed_queues(NDIS_STATUS.FAILURE))
-        except RingFault:
-            self.handle.m_reset_miniport()
-            return
+        with self._passing():
+            done, has_chimney_ended = self.card.restart_failed_queues(NDIS_STATUS.FAILURE)
+            self._complete_sends(done)
+        if has_chimney_ended:
+            self._chimney.start()
         self._chimney.resume()
 
     def _report_link(self) -> None:
@@ -352,7 +367,11 @@ class Adapter(Miniport):
         if not self.is_low_power:
             return
         bus = self.card.bus
-        bus.enable_device()
+        try:
+            bus.enable_device()
+        except UnknownError:
+            self._lose_card()
+            return
         bus.set_master()
         reset_device(self.card.registers)
         try:
@@ -385,6 +404,17 @@ class Adapter(Miniport):
         if self.is_removed:
             return ResetResult(NDIS_STATUS.HARD_ERRORS)
         self.is_resetting = True
+        with self._passing():
+            status = self._begin_anew()
+        self._chimney.tell_all()
+        self.check_pause()
+        self._report_link()
+        # Not before: who is told sends again, and a send must not outlive the reset.
+        self.is_resetting = False
+        return ResetResult(status)
+
+    def _begin_anew(self) -> NDIS_STATUS:
+        """Stop the card, program it, and let go of the sends that it had."""
         card = self.card
         done = card.stop(NDIS_STATUS.RESET_IN_PROGRESS)
         status = _SUCCESS
@@ -394,12 +424,7 @@ class Adapter(Miniport):
         except RingFault:
             status = NDIS_STATUS.HARD_ERRORS
         self._complete_sends(done)
-        self._chimney.tell_all()
-        self.check_pause()
-        self._report_link()
-        # Not before: who is told sends again, and a send must not outlive the reset.
-        self.is_resetting = False
-        return ResetResult(status)
+        return status
 
     def device_pnp_event_notify(self, event: PnpEvent) -> None:
         """MiniportDevicePnPEventNotify: after a surprise removal nothing is asked of the card any more."""
@@ -416,7 +441,8 @@ class Adapter(Miniport):
         """Every send ends now; buffers are the driver's again."""
         self.is_removed = True
         self.card.interrupts.is_live = False
-        self._complete_sends(self.card.forget(NDIS_STATUS.ADAPTER_REMOVED))
+        with self._passing():
+            self._complete_sends(self.card.forget(NDIS_STATUS.ADAPTER_REMOVED))
         self._chimney.give_up()
         self.check_pause()
 

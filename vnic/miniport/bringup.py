@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vnic.errors import UnknownError
 from vnic.gen.enums import TestOp, TestResult
 from vnic.gen.registers import BAR0, CONFIG, GlbCtrl, GlbFeatures
 from vnic.host.bus import Bus, Coherent
@@ -55,7 +56,10 @@ class Capacities:
 def bring_up(bus: Bus) -> tuple[Registers, Capacities]:
     """Steps 1 to 7: the card as after a device reset. BringUpError, AllocationError leave it disabled."""
     identify(bus)
-    bus.enable_device()
+    try:
+        bus.enable_device()
+    except UnknownError as error:  # gone since
+        raise BringUpError(NDIS_STATUS.ADAPTER_NOT_FOUND, str(error)) from None
     bus.set_master()
     try:
         registers = find_registers(bus)

@@ -147,6 +147,7 @@ class Card:
             settings=self.chimney_settings,
             vlan_id=lambda: self.filter.vlan_id,
         )
+        self.chimney_statistics.offloaded = chimney.count
         mood = self.mood = Mood(chimney, self.registers, indicate, handle.m_reset_miniport)
         chimney.mood = mood
         return mood
@@ -227,10 +228,10 @@ class Card:
         lent = self.chimney.unreturned if self.chimney is not None else 0
         return self.packets_outstanding > 0 or lent > 0 or any(q.receive.indicated for q in self.queues)
 
-    def restart_failed_queues(self, status: NDIS_STATUS) -> list[NetBufferList]:
-        """Reset and start again each pair of which a ring stopped; the sends that were lost. [PROG-22]
+    def restart_failed_queues(self, status: NDIS_STATUS) -> tuple[list[NetBufferList], bool]:
+        """Reset and start again each pair of which a ring stopped. [PROG-22]
 
-        The chimney starts anew with it. Raises RingFault when it does not.
+        The sends that were lost, and whether the chimney, which has ended with it, is to be started again.
         """
         done: list[NetBufferList] = []
         has_failed = any(queue.ring_error() is not RingError.NONE for queue in self.queues)
@@ -244,9 +245,7 @@ class Card:
                     done += queue.reset(status)
                     with suppress(RingFault):  # the check for hang finds a ring that stands
                         queue.start()
-        if has_failed and self.chimney is not None:
-            self.chimney.start()
-        return done
+        return done, has_failed and self.chimney is not None
 
     # -- and to its end ----------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from vnic.miniport.buffers import Memory
 from vnic.miniport.chimney_connection import Connection
 from vnic.miniport.chimney_entries import Inbox
 from vnic.miniport.chimney_indication import Indication
-from vnic.miniport.chimney_objects import ChimneyObject, Kind
+from vnic.miniport.chimney_objects import ChimneyObject, Kind, Path
 from vnic.miniport.chimney_pool import ReceivePool
 from vnic.miniport.chimney_reachability import Reachability
 from vnic.miniport.chimney_rings import CommandRing, SubmissionRing
@@ -69,7 +69,7 @@ class Chimney:
         self.is_started = False
         self.mood: Mood | None = None
         self.unreturned = 0
-        self.terminates = 0
+        self.terminates = self.initiates = 0
         self.epoch = 0
         self.on_quiet: Callable[[], None] = _nothing
         self.lock = SpinLock(handle.processors, "chimney")
@@ -146,7 +146,16 @@ class Chimney:
                 ring.clear()
                 pool.reclaim()
             self.inbox.start(0)
+            self._kick_all()
+            if self.mood is not None:
+                self.mood.on_fail()
         self._send_kicks()
+
+    def _kick_all(self) -> None:
+        """Where there is something to tell: a DPC that met nonsense has left it, and no other may come."""
+        self._kicks.update(queue for queue, waiting in enumerate(self._deferred) if waiting)
+        if self._later:
+            self._kicks.add(0)
 
     def close(self) -> None:
         """Give everything back; the card was reset or its chimney switched off. Nothing is told any more."""
@@ -171,6 +180,11 @@ class Chimney:
     def has_objects(self) -> bool:
         """Whether anything is offloaded, or lost and not terminated."""
         return bool(self._objects)
+
+    def count(self, is_ipv6: bool) -> int:
+        """Connections of a version of IP that are offloaded."""
+        paths = [each.parent for each in self._objects if isinstance(each, Connection)]
+        return sum(isinstance(path, Path) and path.is_ipv6 == is_ipv6 for path in paths)
 
     @property
     def is_uploading(self) -> bool:
@@ -199,6 +213,12 @@ class Chimney:
         """A terminate is complete."""
         self.terminates -= 1
         self.check_quiet()
+
+    def end_initiate(self) -> None:
+        """An initiate is complete."""
+        self.initiates -= 1
+        if not self.initiates and self.mood is not None:
+            self.mood.on_initiated()
 
     def check_quiet(self) -> None:
         """Who waits for the last terminate, or for the last object to go, goes on."""
@@ -273,8 +293,12 @@ class Chimney:
 
     def _run_work_item(self) -> None:
         self._has_work_item = False
-        if not self._is_closed:
+        if self._is_closed:
+            return
+        try:
             self.run_all()
+        except RingFault:
+            self.handle.m_reset_miniport()
 
     def defer(self, connection: Connection) -> None:
         """A connection may have something to tell: its queue's DPC will see."""

@@ -65,15 +65,26 @@ class AdapterChimney:
         except RingFault as fault:
             harvest.fault = fault
 
+    def start(self) -> None:
+        """It has ended with a ring that stopped; a card that refuses to begin anew is reset."""
+        try:
+            if self._chimney is not None:
+                self._chimney.start()
+        except RingFault:
+            self._adapter.handle.m_reset_miniport()
+
     def look(self) -> None:
         """GLB_EVENT.CHIMNEY."""
         if self._adapter.card.mood is not None:
             self._adapter.card.mood.look()
 
     def poke(self) -> None:
-        """At each hang check."""
+        """At each hang check; that offloading may go on can have been told by an interrupt that was lost."""
         if self._chimney is not None:
             self._chimney.poke()
+        mood = self._adapter.card.mood
+        if mood is not None and mood.is_holding_up:
+            mood.check()
 
     @property
     def is_stuck(self) -> bool:

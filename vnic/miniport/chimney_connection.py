@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING
 
 from vnic.gen.descriptors import ChmCompletion, ChmEventEntry, ChmSubmission
 from vnic.gen.enums import ChmEvent, ChmReason, ChmSubmissionOp
+from vnic.miniport.chimney_account import Account
 from vnic.miniport.chimney_objects import ChimneyObject, Ending, Kind, Path
 from vnic.miniport.chimney_receiving import Receiving
 from vnic.miniport.chimney_requests import DisconnectRequest, ForwardRequest, OutOfMemory
 from vnic.miniport.chimney_sending import Sending
 from vnic.miniport.chimney_status import request_status
 from vnic.miniport.receive import RingFault
-from vnic.ndis.chimney import TCP_OFFLOAD_EVENT_TYPE, TCP_UPLOAD_REASON, TcpDisconnectFlag
+from vnic.ndis.chimney import (
+    TCP_OFFLOAD_EVENT_TYPE,
+    TCP_OFFLOAD_STATE_CACHED,
+    TCP_OFFLOAD_STATE_CONST,
+    TCP_UPLOAD_REASON,
+    TcpDisconnectFlag,
+)
 from vnic.ndis.net_buffer_list import NetBufferList, link, walk
 from vnic.ndis.status import NDIS_STATUS
 
@@ -38,13 +45,23 @@ class Connection(ChimneyObject):
     kind = Kind.TCP
 
     def __init__(
-        self, chimney: Chimney, ndis_handle: object, path: Path, queue: int, hash_value: int
+        self,
+        chimney: Chimney,
+        ndis_handle: object,
+        path: Path,
+        const: TCP_OFFLOAD_STATE_CONST,
+        cached: TCP_OFFLOAD_STATE_CACHED,
     ) -> None:
         super().__init__(ndis_handle, path)
         self.chimney = chimney
-        self.queue = queue
-        self.hash_value = hash_value
+        self.const = const
+        self.cached = cached
+        self.hash_value = const.HashValue
+        self.queue = chimney.queue_of(const.HashValue)
         self.calls: deque[Callable[[], None]] = deque()
+        #: Entries of the card from before the end of the initiate: until then its sends are the host's.
+        self.early: list[bytes] = []
+        self.account = Account()
         self.sending = Sending(self)
         self.receiving = Receiving(self)
         self.disconnects: deque[DisconnectRequest] = deque()
@@ -113,6 +130,7 @@ class Connection(ChimneyObject):
         """MiniportTcpOffloadDisconnect."""
         is_abortive = flags == TcpDisconnectFlag.ABORTIVE_CLOSE
         request = DisconnectRequest(self.chimney.bus, nbl, is_abortive)
+        self.account.disconnect(request.length, is_abortive)
         if self.end_status is not None:
             self.tell_disconnect(request, self.end_status)
         else:
@@ -197,8 +215,11 @@ class Connection(ChimneyObject):
                 if self.is_aborted or self.is_stopped:
                     return
                 raise RingFault("a disconnect ended that is not outstanding")
-            request = self.disconnects.popleft()
             status = request_status(entry.status)
+            is_early = bool(self.sending.requests) and status != _ABORTED
+            if is_early and not self.disconnects[0].is_abortive:
+                raise RingFault("a disconnect ended before the sends that it closes")
+            request = self.disconnects.popleft()
             if request.is_abortive:
                 self.is_aborted = True
                 self.end_requests(_ABORTED)
@@ -210,7 +231,9 @@ class Connection(ChimneyObject):
 
     def tell_disconnect(self, request: DisconnectRequest, status: NDIS_STATUS, count: int = 0) -> None:
         """Queue an NdisTcpOffloadDisconnectComplete call."""
-        nbl = request.end(status, request.length if status == NDIS_STATUS.SUCCESS else count)
+        count = request.length if status == NDIS_STATUS.SUCCESS else count
+        self.account.acked += count
+        nbl = request.end(status, count)
         ndis = self.chimney.ndis
         self.calls.append(lambda: ndis.tcp_offload_disconnect_complete(self.ndis_handle, nbl))
 
@@ -253,11 +276,17 @@ class Connection(ChimneyObject):
             if self.is_stopped and reason == ChmReason.UPLOAD_REQUESTED:
                 return  # the miniport has asked already
             self.is_stopped = True
-        elif self.is_stopped or self.disconnects:
-            return  # asked for already, or half closed as far as the host is concerned
+        elif self.is_stopped or self.account.is_half_closed or self.receiving.has_fin:
+            return  # asked for already, or closed in one direction
         self.tell_event(TCP_OFFLOAD_EVENT_TYPE.RETRIEVE, reason)
 
     # -- the end of requests -------------------------------------------------------------------------------
+
+    def outstanding(self, acked: int, placed: int) -> tuple[int, int]:
+        """Bytes acknowledged and placed that the requests which did not end can tell of, of those told."""
+        sending, first = self.sending, next(iter(self.disconnects), None)
+        room = sending.room if sending.requests else first.length if first is not None else 0
+        return sending.acked + min(acked, room), min(placed, self.receiving.room)
 
     def end_requests(self, status: NDIS_STATUS, placed: int = 0, acked: int = 0) -> None:
         """Everything ends; `acked` is of the oldest send, or without one of a disconnect's data."""
@@ -300,6 +329,7 @@ class Connection(ChimneyObject):
     def lose(self) -> None:
         """The hardware lost it: Retrieve, Abort, and nothing is outstanding. [hardware-corrupt sequence]"""
         was_lost, self.is_lost = self.is_lost, True
+        self.early.clear()
         if self.ending is not None:
             return
         if not (self.is_aborted or was_lost):  # a second reset is no news

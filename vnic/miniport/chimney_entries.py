@@ -89,8 +89,17 @@ class Inbox:
         found = self._chimney.find(Kind.TCP, parsed.handle)
         if not isinstance(found, Connection) or found.is_aborted:
             return None, parsed
+        if not found.is_open:
+            found.early.append(entry)
+            return None, parsed
         found.defer()
         return found, parsed
+
+    def catch_up(self, connection: Connection) -> None:
+        """The host knows it as offloaded: what came before that is dealt with. Raises RingFault. [INV-3]"""
+        early, connection.early = connection.early, []
+        for entry in early:
+            self._on[entry[_KIND_BYTE] & 0xF](connection.queue, entry)
 
     def _on_send(self, queue: int, entry: bytes) -> None:
         connection, parsed = self._completion(entry)
@@ -134,6 +143,8 @@ class Inbox:
             self._chimney.reachability.on_query(parsed.handle, parsed.count)
             return
         found = self._chimney.find(Kind.TCP, parsed.handle)
-        if isinstance(found, Connection):
+        if isinstance(found, Connection) and not found.is_open:
+            found.early.append(entry)
+        elif isinstance(found, Connection):
             found.on_event(parsed)
             found.defer()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from copy import copy
 from typing import TYPE_CHECKING
 
 from vnic.errors import AllocationError, CapacityError
@@ -65,6 +66,7 @@ class Initiate:
 
     def begin(self) -> None:
         """Submit the first command; called with the lock held."""
+        self._chimney.initiates += 1
         self._go_on(None)
 
     def _go_on(self, outcome: Outcome | None) -> None:
@@ -104,6 +106,14 @@ class Initiate:
             assert block.MiniportOffloadContext is not None
             block.MiniportOffloadContext.value = each
         self._chimney.ndis.m_initiate_offload_complete(self._root)
+        try:
+            self._open(made)
+        finally:
+            self._chimney.end_initiate()
+        if not made:
+            self._chimney.check_quiet()
+
+    def _open(self, made: list[tuple[Block, ChimneyObject]]) -> None:
         with self._chimney.section():
             for _, each in made:
                 each.is_open = True
@@ -112,8 +122,9 @@ class Initiate:
                     each.defer()
                 elif isinstance(each, Neighbour):
                     self._chimney.reachability.pass_on(each)
-        if not made:
-            self._chimney.check_quiet()
+            for _, each in made:
+                if isinstance(each, Connection):
+                    self._chimney.inbox.catch_up(each)
 
     # -- the walk ----------------------------------------------------------------------------------------
 
@@ -229,9 +240,9 @@ class Initiate:
         if not self._chimney.may_offload(parent.is_ipv6):
             raise NodeError(NDIS_STATUS.OFFLOAD_CONNECTION_REJECTED)
         chimney = self._chimney
-        queue = chimney.queue_of(const.HashValue)
-        made = Connection(chimney, block.NdisOffloadHandle, parent, queue, const.HashValue)
+        made = Connection(chimney, block.NdisOffloadHandle, parent, copy(const), copy(cached))
         made.receiving.indication_size = cached.RcvIndicationSize
+        made.account.open(delegated)
         adoption = Adoption(chimney, made)
         try:
             command = adoption.command(const, cached, delegated, block.NetBufferListChain)
@@ -250,7 +261,7 @@ class Initiate:
     ) -> Generator[Command, Outcome, ChimneyObject]:
         outcome = yield command
         if not outcome.is_ok:
-            raise NodeError(_FAILURE if outcome.is_lost else initiate_status(outcome.status))
+            raise NodeError(_FAILURE if outcome.is_lost else initiate_status(command.object, outcome.status))
         made.handle = outcome.handle
         self._chimney.enlist(made)
         self._made.append((block, made))

@@ -34,19 +34,46 @@ class Mood:
     ) -> None:
         self.chimney = chimney
         self._registers = registers
-        self._indicate = indicate
+        self._pass_up = indicate
+        self._news: deque[NDIS_STATUS] = deque()
+        self._is_telling = self._is_upload_due = False
         self._give_up = give_up
         self._state = State.OPEN
         self._waiting: deque[Block] = deque()
+
+    def _indicate(self, status: NDIS_STATUS) -> None:
+        """In order: who has news while another processor tells leaves them to it."""
+        self._news.append(status)
+        if self._is_telling:
+            return
+        self._is_telling = True
+        try:
+            while self._news:
+                self._pass_up(self._news.popleft())
+        finally:
+            self._is_telling = False
 
     @property
     def is_uploading(self) -> bool:
         """Whether everything is to be taken back."""
         return self._state is State.UPLOADING
 
+    @property
+    def is_holding_up(self) -> bool:
+        """Whether the host waits for OFFLOAD_RESUME, or will: UPLOAD_ALL is not told while it initiates."""
+        return self._state is not State.OPEN or self._is_upload_due
+
+    def check(self) -> None:
+        """Whether that is still so. A card that has nothing has no reason: its chimney starts anew."""
+        self.on_empty()
+        self.look()
+        chimney = self.chimney
+        if self.is_holding_up and not (chimney.has_objects or chimney.initiates):
+            self._begin_anew()
+
     def initiate(self, root: Block) -> None:
         """Begin, or keep it until offloading resumes; called with the lock held. [INV-41]"""
-        if self._state is not State.OPEN:
+        if self.is_holding_up:
             self._waiting.append(root)
         elif self.chimney.is_started:
             Initiate(self.chimney, root).begin()
@@ -63,20 +90,35 @@ class Mood:
         if status == ALL_ONES or not self.chimney.is_started or self.is_uploading:
             return
         if status & ChmStatus.UPLOAD_ALL:
-            self._state = State.UPLOADING
-            self._indicate(NDIS_STATUS.UPLOAD_ALL)
-            if not self.chimney.has_objects:
-                self.on_empty()
+            self._is_upload_due = True
+            self.on_initiated()
         elif status & ChmStatus.PAUSE and self._state is State.OPEN:
             self._state = State.PAUSED
             self._indicate(NDIS_STATUS.OFFLOAD_PAUSE)
         elif not status & ChmStatus.PAUSE and self._state is State.PAUSED:
             self.resume()
 
+    def on_initiated(self) -> None:
+        """No initiate is under way: what has to be taken back is told now, for nothing joins it. [INV-41]"""
+        if not self._is_upload_due or self.chimney.initiates:
+            return
+        self._is_upload_due = False
+        self._state = State.UPLOADING
+        self._indicate(NDIS_STATUS.UPLOAD_ALL)
+        if not self.chimney.has_objects:
+            self.on_empty()
+
+    def on_fail(self) -> None:
+        """The card has forgotten what it wanted."""
+        self._is_upload_due = False
+
     def on_empty(self) -> None:
         """Nothing is offloaded any more: after UPLOAD_ALL the chimney starts anew."""
         if self._state is not State.UPLOADING or self.chimney.has_objects:
             return
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         try:
             self.chimney.restart()
         except RingFault:
@@ -86,14 +128,20 @@ class Mood:
 
     def resume(self) -> None:
         """The card takes offloads again: tell the host, and do what has waited."""
-        if self._state is State.OPEN:
+        is_quiet = not (self.is_holding_up or self._waiting)
+        if is_quiet or (self.is_uploading and self.chimney.has_objects):
             return
-        self._state = State.OPEN
-        self._indicate(NDIS_STATUS.OFFLOAD_RESUME)
+        self._is_upload_due = False
+        if self._state is not State.OPEN:
+            self._open()
         with self.chimney.section():
             waiting, self._waiting = self._waiting, deque()
             for root in waiting:
                 self.initiate(root)
+
+    def _open(self) -> None:
+        self._state = State.OPEN
+        self._indicate(NDIS_STATUS.OFFLOAD_RESUME)
 
     def refuse_waiting(self) -> None:
         """The card is gone for good: what waits fails."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vnic.gen.descriptors import ChmTcp
-from vnic.gen.enums import ChmObject, ChmOp
+from vnic.gen.enums import ChmOp
 from vnic.miniport.chimney_connection import Connection
 from vnic.miniport.chimney_images import (
     ImageError,
@@ -28,6 +30,7 @@ from vnic.ndis.chimney import (
     TCP_OFFLOAD_STATE_CACHED,
     TCP_OFFLOAD_STATE_CONST,
     TCP_OFFLOAD_STATE_DELEGATED,
+    TcpCachedFlag,
 )
 from vnic.ndis.status import NDIS_STATUS
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 _SUCCESS = NDIS_STATUS.SUCCESS
 _FAILURE = NDIS_STATUS.FAILURE
+_COMMANDS = TcpCachedFlag.KEEP_ALIVE_RESTART | TcpCachedFlag.MAX_RT_RESTART | TcpCachedFlag.UPDATE_RCV_WND
 
 
 def known_object(block: Block) -> ChimneyObject | None:
@@ -158,6 +162,7 @@ class Update(Operation):
             known.cached = cached if isinstance(cached, PATH_OFFLOAD_STATE_CACHED) else known.cached
             self._move(known)
         elif isinstance(known, Connection) and isinstance(cached, TCP_OFFLOAD_STATE_CACHED):
+            known.cached = copy(cached)
             known.receiving.indication_size = cached.RcvIndicationSize
 
     def _move(self, path: Path) -> None:
@@ -206,17 +211,32 @@ class Query(Operation):
 
     def take(self, block: Block, known: ChimneyObject, outcome: Outcome) -> None:
         """Fill the structures that the block has. The sends that wait here count as backlog too."""
-        if known.kind.value is ChmObject.NEIGHBOUR:
+        if isinstance(known, Neighbour):
             const, cached, delegated = unpack_neighbour(outcome.image)
+            _require((const, cached) in ((known.const, known.cached), (known.const, known.newest)))
             _fill(block, const, cached, delegated)
-        elif known.kind.value is ChmObject.PATH:
-            _fill(block, *unpack_path(outcome.image), PATH_OFFLOAD_STATE_DELEGATED())
+        elif isinstance(known, Path):
+            values = unpack_path(outcome.image)
+            _require(values == (known.const, known.cached))
+            _fill(block, *values, PATH_OFFLOAD_STATE_DELEGATED())
         else:
             assert isinstance(known, Connection)
             image = ChmTcp.unpack(outcome.image)
-            state = unpack_delegated(image)
+            state, stored = unpack_delegated(image), unpack_cached(image)
+            _require(unpack_const(image) == known.const)
+            _require(_without_commands(stored) == _without_commands(known.cached))
             state.SendBacklogSize = min(state.SendBacklogSize + known.sending.backlog, 0xFFFF_FFFE)
-            _fill(block, unpack_const(image), unpack_cached(image), state)
+            _fill(block, copy(known.const), stored, state)
+
+
+def _require(is_so: bool) -> None:
+    """CONST and CACHED are the host's: a card that tells others is not believed. [INV-10]"""
+    if not is_so:
+        raise ImageError("the card tells other CONST or CACHED values than it was given")
+
+
+def _without_commands(cached: TCP_OFFLOAD_STATE_CACHED) -> TCP_OFFLOAD_STATE_CACHED:
+    return replace(cached, Flags=TcpCachedFlag(cached.Flags & ~_COMMANDS))
 
 
 def _fill(block: Block, const: object, cached: object, delegated: object) -> None:

@@ -15,7 +15,7 @@ from vnic.gen.enums import ChmStatus
 from vnic.miniport.chimney_indication import Indication, KeptData
 from vnic.miniport.chimney_pool import Kept
 from vnic.miniport.chimney_requests import OutOfMemory, ReceiveRequest
-from vnic.miniport.chimney_status import request_status
+from vnic.miniport.chimney_status import receive_status
 from vnic.miniport.receive import RingFault
 from vnic.ndis.chimney import TCP_OFFLOAD_EVENT_TYPE
 from vnic.ndis.net_buffer_list import NetBufferList, link, walk
@@ -41,6 +41,11 @@ class Receiving:
         self._is_fin_told = False
         self._may_indicate = True
         self._is_indicating = False
+
+    @property
+    def room(self) -> int:
+        """Bytes that the card may place in the oldest receive that it has."""
+        return next((request.posted for request in self.requests if request.is_posted), 0)
 
     # -- the host's calls ----------------------------------------------------------------------------------
 
@@ -78,8 +83,12 @@ class Receiving:
     # -- the card's entries --------------------------------------------------------------------------------
 
     def on_data(self, kept: Kept) -> None:
-        """CHM_DATA: bytes in a pool buffer."""
+        """CHM_DATA: bytes in a pool buffer. Raises RingFault behind the peer's FIN, where there are none."""
+        if self.has_fin:
+            kept.release()
+            raise RingFault(f"{kept.length} bytes behind the end of the stream")
         self.data_count = (self.data_count + kept.length) % _MODULUS
+        self._of.account.arrived += kept.length
         self.kept.append(kept)
 
     def on_completed(self, entry: ChmCompletion) -> None:
@@ -105,24 +114,28 @@ class Receiving:
         placed = entry.bytes if is_last else (had if is_ok else 0)
         if placed > had:
             raise RingFault(f"{placed} bytes placed in a receive with room for {had}")
+        if placed and self._is_fin_told:
+            raise RingFault(f"{placed} bytes placed behind the end of the stream")
+        self._of.account.arrived += placed
         self._of.chimney.give_receive_work(request.take_back(placed))
         if is_ok and placed == had and not request.is_full:
             return []
         self.requests.popleft()
-        return [self._ended(request, request_status(entry.status))]
+        return [self._ended(request, receive_status(entry.status))]
 
     def _ended(self, request: ReceiveRequest, status: NDIS_STATUS) -> NetBufferList:
         """Behind the FIN nothing comes: what is in the request is all, or there is nothing."""
         if status == NDIS_STATUS.INVALID_STATE and request.filled:
             status = _SUCCESS
+        elif status == _SUCCESS and self._is_fin_told and not request.filled:
+            status = NDIS_STATUS.INVALID_STATE
         return request.end(status, request.filled)
 
     def _full(self) -> list[NetBufferList]:
         """The oldest requests that are full without the card, those of no bytes among them."""
         done = []
         while self.requests and self.requests[0].is_full and not self.requests[0].is_posted:
-            request = self.requests.popleft()
-            done.append(request.end(_SUCCESS, request.filled))
+            done.append(self._ended(self.requests.popleft(), _SUCCESS))
         return done
 
     def _take_back(self, count: int) -> None:
@@ -240,7 +253,8 @@ class Receiving:
             if request.is_posted:
                 self._of.chimney.give_receive_work(request.take_back(placed))
                 placed = 0
-            done.append(request.end(_SUCCESS if request.is_full else status, request.filled))
+            is_whole = request.is_full and request.length > 0  # one of no bytes ends as all do [INV-30]
+            done.append(request.end(_SUCCESS if is_whole else status, request.filled))
         self._tell(done)
 
     def give_out(self) -> NetBufferList | None:

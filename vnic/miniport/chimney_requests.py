@@ -132,6 +132,11 @@ class SendRequest(Request):
         return len(self.parts[self.parts_posted])
 
     @property
+    def unacked(self) -> int:
+        """Bytes that are not acknowledged."""
+        return self.length - self.acked
+
+    @property
     def is_done(self) -> bool:
         """Whether every byte is acknowledged."""
         return self.acked == self.length

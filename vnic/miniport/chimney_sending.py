@@ -28,7 +28,7 @@ class Sending:
         self.requests: deque[SendRequest] = deque()
         self._waiting: deque[SendRequest] = deque()
         self.end: NDIS_STATUS | None = None
-        self._has_failed = False
+        self._has_failed = self._is_broken = False
 
     @property
     def is_waiting(self) -> bool:
@@ -40,8 +40,19 @@ class Sending:
         """Bytes that the card has not been given."""
         return sum(request.unposted_bytes for request in self._waiting)
 
+    @property
+    def acked(self) -> int:
+        """Bytes of what is outstanding that are acknowledged."""
+        return sum(request.acked for request in self.requests)
+
+    @property
+    def room(self) -> int:
+        """Bytes of the oldest send that are not."""
+        return next((request.unacked for request in self.requests if request.unacked), 0)
+
     def adopt(self, requests: list[SendRequest]) -> None:
         """Send data of an initiate, of which the card may have got the first part."""
+        self._of.account.given += sum(request.length for request in requests)
         self.requests.extend(requests)
         self._waiting.extend(request for request in requests if request.length and not request.is_posted)
 
@@ -50,6 +61,7 @@ class Sending:
         of = self._of
         for nbl in walk(chain):
             request = SendRequest(of.chimney.bus, nbl)
+            of.account.given += request.length
             self.requests.append(request)
             if request.length:
                 self._waiting.append(request)
@@ -92,13 +104,14 @@ class Sending:
             self._of.tell_sends(done)
 
     def _end_part(self, status: int) -> None:
-        """The oldest part that the card has is over."""
+        """The oldest part that the card has is over; behind one that failed no byte moves. [INV-17]"""
         if not self.requests or not self.requests[0].is_begun:
             raise RingFault("a send ended that is not outstanding")
         request = self.requests[0]
-        if status == ChmStatus.OK:
+        if status == ChmStatus.OK and not self._is_broken:
             self._of.chimney.give_send_work(request.finish_part())
         else:
+            self._is_broken = True
             self._of.chimney.give_send_work(request.drop_part())
             self.end = self.end or request_status(status)
 
@@ -113,11 +126,15 @@ class Sending:
             status = self._status_of(request)
             if self._waiting and self._waiting[0] is request:
                 self._waiting.popleft()
+            self._of.account.acked += request.acked
             done.append(request.end(status, request.acked))
         return done
 
     def _status_of(self, request: SendRequest) -> NDIS_STATUS:
         """Behind one that failed nothing succeeds, also what holds no byte."""
+        self._has_failed |= (
+            self.end is NDIS_STATUS.REQUEST_ABORTED
+        )  # after an abort nothing succeeds [INV-30]
         if self.end is None or (request.is_done and not self._has_failed):
             return _SUCCESS
         self._has_failed = True
@@ -126,13 +143,15 @@ class Sending:
     def end_all(self, status: NDIS_STATUS, acked: int) -> list[NetBufferList]:
         """Everything ends; `acked` bytes of the oldest part that the card has are acknowledged."""
         self.end = self.end or status
+        acked = 0 if self._has_failed or self._is_broken else acked
         done = []
         while self.requests:
             request = self.requests.popleft()
             self._of.chimney.give_send_work(request.pieces_posted)
-            count = request.acked + acked
-            acked = max(count - request.length, 0)
-            done.append(request.end(self.end, min(count, request.length)))
+            count = request.acked + min(acked, request.unacked)
+            acked = 0 if request.unacked else acked
+            self._of.account.acked += count
+            done.append(request.end(self.end, count))
         self._waiting.clear()
         return done
 
@@ -151,8 +170,8 @@ class Sending:
             request = self.requests.popleft()
             self._of.chimney.give_send_work(request.pieces_posted)
             request.unmap()
-            count = min(request.acked + acked, request.length)
-            acked = max(request.acked + acked - request.length, 0)
+            count = request.acked + min(acked, request.unacked)
+            acked = 0 if request.unacked else acked
             advance(request.nbl, count)
             left.append(request.nbl)
         self._waiting.clear()

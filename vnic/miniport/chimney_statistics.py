@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vnic.gen.model import Register
 from vnic.gen.registers import BAR0, ChmStatClear
 from vnic.miniport.registers import Registers
@@ -26,9 +28,10 @@ def _register(group: str, name: str) -> Register:
 
 
 class ChimneyStatistics:
-    """Four groups: TCP4, TCP6, IP4, IP6."""
+    """Four groups: TCP4, TCP6, IP4, IP6. `offloaded`: how many connections of a version of IP there are."""
 
     def __init__(self, registers: Registers) -> None:
+        self.offloaded: Callable[[bool], int] = lambda is_ipv6: 0
         self._registers = registers
         self._kept: dict[str, list[int]] = {group: [0] * len(names) for group, (names, _) in _GROUPS.items()}
 
@@ -38,7 +41,12 @@ class ChimneyStatistics:
         kept = self._kept[group]
         if not self._registers.is_answering:
             return list(kept)
-        return [kept[i] + self._registers.read(_register(group, name)) for i, name in enumerate(names)]
+        return [kept[i] + self._read(group, name) for i, name in enumerate(names)]
+
+    def _read(self, group: str, name: str) -> int:
+        """A counter; no more are established than are offloaded, whatever the card says. [INV-50]"""
+        value = self._registers.read(_register(group, name))
+        return min(value, self.offloaded(group == "TCP6")) if name == _GAUGE else value
 
     def keep(self) -> None:
         """A reset is about to clear the card's counters."""

@@ -81,8 +81,7 @@ class Terminate:
         block.Status = operation_status(outcome.status)
         if outcome.is_ok and isinstance(known, Neighbour):
             block.delegated = unpack_neighbour(outcome.image)[2]
-        if outcome.is_ok or outcome.is_lost:
-            self._chimney.delist(known)
+        self._chimney.delist(known)  # whatever the card says: the host knows of it no longer
         self.end_one()
 
     def end_one(self) -> None:
@@ -117,18 +116,22 @@ class Uploading:
         connection.chimney.delist(connection)
         self._tree.end_one()
 
-    def _read_state(self) -> TCP_OFFLOAD_STATE_DELEGATED | None:
-        """None when the card did not say, or nonsense."""
-        if not self._outcome.is_ok:
+    def _read_state(self, connection: Connection) -> TCP_OFFLOAD_STATE_DELEGATED | None:
+        """None when the card did not say, or nonsense, or something else than it reported before."""
+        outcome = self._outcome
+        if not outcome.is_ok:
             return None
         try:
-            return unpack_delegated(ChmTcp.unpack(self._outcome.image))
+            state = unpack_delegated(ChmTcp.unpack(outcome.image))
         except ImageError:
             return None
+        acked, placed = connection.outstanding(outcome.acked, outcome.placed)
+        is_void = connection.is_aborted
+        return state if is_void or connection.account.fits(state, acked, placed) else None
 
     def _give_back(self, connection: Connection) -> None:
         block, outcome = self._block, self._outcome
-        state = self._read_state()
+        state = self._read_state(connection)
         if state is None:
             block.Status = _FAILURE
             connection.end_requests(NDIS_STATUS.REQUEST_ABORTED)

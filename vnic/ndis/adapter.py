@@ -140,6 +140,7 @@ class Adapter(MiniportCalls):
         if self.state is not AdapterState.HALTED:
             raise RuntimeError(f"initialize while {self.state.value}")
         self._move(AdapterState.INITIALIZING)
+        self.chimney.statuses.reset()
         self.registration = self.general = self.offload_attributes = None
         parameters = InitParameters(self.options.bus, self.settings)
         started_ns = self.verifier.clock.now_ns
@@ -165,7 +166,6 @@ class Adapter(MiniportCalls):
         self._oids.offloaded = self.chimney.established
         self.receives.filter = self._oids.filter
         self.sends.offload = offload.default_config if offload else None
-        self.chimney.statuses.reset()
         self.power.state = DevicePowerState.D0
         self.sends.is_low_power = False
         self._move(AdapterState.PAUSED)

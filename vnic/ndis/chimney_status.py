@@ -54,8 +54,9 @@ class OffloadStatus:
             self._heard = None
 
     def indicated(self, status: NDIS_STATUS) -> None:
-        """Every binding has heard it."""
-        if status in _MOVES and self.state is not OffloadState.OPEN:
+        """Every binding has heard it; one that is bound later knows nothing of it."""
+        is_heard = bool(self._chimney.adapter.bindings)
+        if status in _MOVES and self.state is not OffloadState.OPEN and is_heard:
             self._heard = self._chimney.verifier.moment()
 
     def reset(self) -> None:

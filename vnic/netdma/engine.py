@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vnic.errors import UnknownError
 from vnic.gen.registers import CONFIG, COPY_BAR0, Chancmd
 from vnic.host.bus import Bus
 from vnic.netdma.registers import ALL_ONES, BAR, Registers
+from vnic.netdma.types import TRANSFER_MIN
 
 _CLASS_SYSTEM_PERIPHERAL = 0x088000
 #: The layout of version 3 and later: DMACOUNT, page breaks.
@@ -35,7 +37,10 @@ class Capacities:
 def bring_up(bus: Bus) -> tuple[Registers, Capacities]:
     """An engine with every channel reset and no interrupt enabled; EngineError leaves it disabled."""
     vendor = _identify(bus)
-    bus.enable_device()
+    try:
+        bus.enable_device()
+    except UnknownError as error:  # gone since
+        raise EngineError(str(error)) from None
     bus.set_master()
     try:
         registers = Registers(bus)
@@ -73,7 +78,8 @@ def _read_capacities(registers: Registers, vendor: int) -> Capacities:
     if version["MAJOR"] < _MAJOR:
         raise EngineError(f"version {version['MAJOR']}.{version['MINOR']} has other registers")
     general = COPY_BAR0.GENERAL.decode(registers.read(COPY_BAR0.GENERAL))
-    if not general["CHANCNT"] or not general["XFERCAP"]:
+    is_sound = 1 <= general["CHANCNT"] <= COPY_BAR0.CHANCMD.count and 1 << general["XFERCAP"] >= TRANSFER_MIN
+    if not is_sound:
         raise EngineError(f"{general['CHANCNT']} channels that move 2^{general['XFERCAP']} bytes")
     if COPY_BAR0.CHANCTRL.field("DMA_COMP").get(registers.read(COPY_BAR0.CHANCTRL)) < _COMPATIBLE:
         raise EngineError("a channel of version 1, which cannot count")

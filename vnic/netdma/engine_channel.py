@@ -9,7 +9,7 @@ from vnic.gen.registers import COPY_BAR0, Chancmd, Chanctrl
 from vnic.host.cpu import Processors, SpinLock
 from vnic.netdma.chain_check import CHAIN_MAX
 from vnic.netdma.channel_handle import ChannelHandle
-from vnic.netdma.descriptor import CompletionStatus, DescriptorPointer
+from vnic.netdma.descriptor import DESCRIPTOR_BYTES, CompletionStatus, DescriptorPointer
 from vnic.netdma.registers import ChannelRegisters, Registers
 from vnic.netdma.types import NET_DMA_CHANNEL_PARAMETERS, NET_DMA_TRANSFER_STATUS, NTSTATUS
 
@@ -50,6 +50,7 @@ class EngineChannel:
         # Version 1.x: the chain, what of it was to be done at Suspend, and the ends of chains before it.
         self._chain: DescriptorPointer | None = None
         self._behind: list[DescriptorPointer] = []
+        self._latest: DescriptorPointer | None = None
         self._stale: set[int] = set()
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -187,11 +188,17 @@ class EngineChannel:
         with self._lock:
             status, errors = self.registers.status, self.registers.errors
             if not errors:
-                return False, status.address
+                return False, status.address if self._is_ours(status.address) else 0
             self.errors_seen |= errors
             self._report(status.address, NET_DMA_TRANSFER_STATUS.HALTED)
             self.prepare()
             return True, status.address
+
+    def _is_ours(self, address: int) -> bool:
+        """Whether a descriptor can be one of the channel's chains: an engine can say anything."""
+        found = self._latest.at(address) if self._latest is not None else None
+        is_status = self.use is not None and address == self.use.completion_address
+        return found is not None and not (found.offset % DESCRIPTOR_BYTES or is_status)
 
     def lose(self) -> None:
         """The engine is gone, or has no power: nothing of the chain is left."""
@@ -214,6 +221,7 @@ class EngineChannel:
         registers.start_chain(address)
         self._stale = {last, registers.read(COPY_BAR0.CDAR)}
         self._chain, self._count = first, count
+        self._latest = first
         self._is_started, self._is_suspended = True, False
         registers.count(count)
 
