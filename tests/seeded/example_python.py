@@ -85,4 +85,47 @@ FAULTS = (
         "A frame that the card could not deliver is indicated.",
         Cites("RX-12: a completion with ERROR ends a frame that is not whole"),
     ),
+    Fault(
+        "EP-9",
+        Subject.PYTHON_EXAMPLE,
+        FILE,
+        "        if events == ALL_ONES:\n            self.lose(tells=True)\n        elif events:\n",
+        "        if events:\n",
+        "All ones are taken for events.",
+        Cites(
+            "PROG-25 and RST-9: a register that reads all ones says that the card is gone",
+            "openvmm #3022",
+        ),
+    ),
+    Fault(
+        "EP-10",
+        Subject.PYTHON_EXAMPLE,
+        FILE,
+        "self.memory.alloc(BUFFER, align=BUFFER)",
+        "self.memory.alloc(BUFFER, align=64)",
+        "A receive buffer may cross a page, and only its first segment is known to the card.",
+        Cites("MapTransfer: a buffer may be many segments", "QEMU gitlab 537"),
+    ),
+    Fault(
+        "EP-11",
+        Subject.PYTHON_EXAMPLE,
+        FILE,
+        "            self.tell(self.link.news(self.handle))\n"
+        "            if events & GlbEvent.RING:\n"
+        "                self.handle.m_reset_miniport()\n",
+        "            if events & GlbEvent.RING:\n"
+        "                self.handle.m_reset_miniport()\n            else:\n"
+        "                self.tell(self.link.news(self.handle))\n",
+        "A link change that comes with another event is lost.",
+        Cites("NDIS_STATUS_LINK_STATE: each change is indicated"),
+    ),
+    Fault(
+        "EP-12",
+        Subject.PYTHON_EXAMPLE,
+        FILE,
+        "                self.handle.m_reset_miniport()  # no card that works writes that\n",
+        "                pass\n",
+        "A completion that makes no sense is passed over.",
+        Cites("PROG-14: what the driver's own records contradict leads to a reset", "CVE-2016-1981"),
+    ),
 )

@@ -158,7 +158,7 @@ FAULTS = (
         "MF-16",
         Subject.MINIPORT,
         "vnic/miniport/chimney_receiving.py",
-        "_SUCCESS if request.is_full else status",
+        "_SUCCESS if is_whole else status",
         "_SUCCESS",
         "A receive that is cut off by a reset succeeds.",
         Cites("INV-30: after a RST every request ends NDIS_STATUS_REQUEST_ABORTED"),

@@ -6,6 +6,7 @@ from tests.seeded.fault import Cites, Fault, Subject
 
 CHANNEL = "vnic/netdma/engine_channel.py"
 INTERRUPTS = "vnic/netdma/engine_interrupts.py"
+PROVIDER = "vnic/netdma/provider.py"
 STEP = "csrc/copy/step.c"
 
 
@@ -50,11 +51,85 @@ FAULTS = (
     Fault(
         "ND-5",
         Subject.PROVIDER,
-        "vnic/netdma/provider.py",
+        PROVIDER,
         "        for channel in self.channels:\n            channel.prepare()\n        self._running.enable",
         "        self._running.enable",
         "After D3 the channels are not set up again.",
         Cites("DMA-53: on the way to D0 the engine is reset"),
+    ),
+    Fault(
+        "ND-6",
+        Subject.PROVIDER,
+        CHANNEL,
+        "        self._chain, self._count = first, count\n",
+        "        self._chain, self._count = first, self._count + count\n",
+        "A new chain is counted on from the one before.",
+        Cites("DMA-1: a new chain address sets the count to 0"),
+    ),
+    Fault(
+        "ND-7",
+        Subject.PROVIDER,
+        CHANNEL,
+        "            self.registers.command(Chancmd.ABORT)\n            self._clear_errors()\n"
+        "            self._forget()\n",
+        "            self.registers.command(Chancmd.ABORT)\n            self._forget()\n",
+        "An abort leaves the errors of the channel.",
+        Cites("INV-62: after Abort the channel is ready for Start"),
+    ),
+    Fault(
+        "ND-8",
+        Subject.PROVIDER,
+        CHANNEL,
+        "            self.prepare()\n            self._report(0, NET_DMA_TRANSFER_STATUS.HALTED)\n",
+        "            self.prepare()\n",
+        "A reset leaves the completion status of before.",
+        Cites("INV-62: the status reads Halted"),
+    ),
+    Fault(
+        "ND-9",
+        Subject.PROVIDER,
+        CHANNEL,
+        "        self._quiet()\n        self.registers.write(COPY_BAR0.CHANCMP, 0)\n",
+        "        self.registers.write(COPY_BAR0.CHANCMP, 0)\n",
+        "A channel that is freed goes on with its chain.",
+        Cites("ProviderFreeDmaChannel: nothing of the client's is touched afterwards"),
+    ),
+    Fault(
+        "ND-10",
+        Subject.PROVIDER,
+        PROVIDER,
+        "                    self._netdma.interrupt_dpc(channel.use.handle, None)\n",
+        "                    pass\n",
+        "After a surprise removal nobody hears that his copies failed.",
+        Cites("NetDmaInterruptDpc with NULL: the channel failed"),
+    ),
+    Fault(
+        "ND-11",
+        Subject.PROVIDER,
+        PROVIDER,
+        "        self._set_power(_D0)\n        self._bus.set_master()\n",
+        "        self._set_power(_D0)\n",
+        "Back in D0 the engine may not master the bus.",
+        Cites("PCI PM 3.2.4: D3hot to D0 loses the Command register"),
+    ),
+    Fault(
+        "ND-12",
+        Subject.PROVIDER,
+        CHANNEL,
+        "            if self.registers.status.status in _STANDING:\n"
+        "                return not self._is_halted()\n",
+        "            return not self._is_halted()\n",
+        "A suspend does not wait until the descriptor at hand is done.",
+        Cites("INV-61: Suspend finishes exactly the current descriptor"),
+    ),
+    Fault(
+        "ND-13",
+        Subject.PROVIDER,
+        PROVIDER,
+        "            parameters.cpu_number = (mask & -mask).bit_length() - 1 if mask else 0\n",
+        "            parameters.cpu_number = 0\n",
+        "A channel without a vector of its own says processor 0, whatever was asked.",
+        Cites("NET_DMA_CHANNEL_PARAMETERS.CpuNumber: one of ProcessorAffinityMask"),
     ),
     Fault(
         "CE-1",

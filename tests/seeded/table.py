@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
-from tests.seeded import card, example_c, example_python, features, function, miniport, provider
+from tests.seeded import (
+    adapter,
+    borders,
+    card,
+    chimney,
+    connection,
+    datapath,
+    engine,
+    example_c,
+    example_python,
+    features,
+    function,
+    miniport,
+    offloads,
+    pci,
+    provider,
+)
 from tests.seeded.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
     *miniport.FAULTS,
+    *adapter.FAULTS,
     *features.FAULTS,
+    *offloads.FAULTS,
+    *chimney.FAULTS,
     *provider.FAULTS,
     *example_c.FAULTS,
     *example_python.FAULTS,
     *card.FAULTS,
     *function.FAULTS,
+    *datapath.FAULTS,
+    *pci.FAULTS,
+    *connection.FAULTS,
+    *engine.FAULTS,
+    *borders.FAULTS,
 )
 
 #: For every run of CI: one of each room, quick to build.

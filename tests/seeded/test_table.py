@@ -17,12 +17,12 @@ from tests.seeded.__main__ import chosen
 from tests.seeded.fault import Fault, Subject
 from tests.seeded.judgement import Judgement, note
 from tests.seeded.table import FAULTS, SAMPLE
-from tests.seeded.workshop import C_SOURCE, EXAMPLES
+from tests.seeded.workshop import C_SOURCE, DRIVER_HEADERS, EXAMPLES
 
 PLACES = {
     Subject.MINIPORT: ("vnic/miniport/",),
     Subject.PROVIDER: ("vnic/netdma/",),
-    Subject.C_EXAMPLE: ("vnic/examples/minimal.c", "vnic/examples/minimal_"),
+    Subject.C_EXAMPLE: (C_SOURCE, DRIVER_HEADERS),
     Subject.PYTHON_EXAMPLE: ("vnic/examples/minimal.py",),
     Subject.CARD: ("csrc/nic/", "csrc/pci/", "csrc/tcp/", "csrc/wire/"),
     Subject.COPY_ENGINE: ("csrc/copy/",),

@@ -27,8 +27,15 @@ DRIVERS: Mapping[Subject, tuple[str, ...]] = {
 }
 #: Groups of the suite that can say something of a subject; all where none are named.
 GROUPS: Mapping[Subject, tuple[str, ...]] = {
-    Subject.PROVIDER: ("netdma", "netdma_chains"),
-    Subject.COPY_ENGINE: ("netdma", "netdma_chains"),
+    Subject.PROVIDER: ("netdma", "netdma_chains", "netdma_ends", "netdma_machine"),
+    Subject.COPY_ENGINE: (
+        "netdma",
+        "netdma_chains",
+        "engine",
+        "engine_channels",
+        "engine_interrupts",
+        "engine_errors",
+    ),
 }
 
 

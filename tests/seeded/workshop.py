@@ -9,6 +9,8 @@ from tests.mutants.patch import Patch
 from tests.mutants.workshop import Workshop
 
 EXAMPLES = "vnic/examples"
+#: Headers that drivers are made of; nothing of the card's includes them.
+DRIVER_HEADERS = "csrc/include/vnic/vnic_plain_"
 C_SOURCE = f"{EXAMPLES}/minimal.c"
 C_LIBRARY = "build/minimal.so"
 DRIVER_FLAGS = ("-std=c11", "-O1", "-fPIC", "-shared", "-fvisibility=hidden")
@@ -43,11 +45,8 @@ class SeededWorkshop(Workshop):
         return frozenset(re.sub(r"\\\n", " ", rule).split()[1:])
 
     def _renew(self, fault: Patch) -> None:
-        if fault.file.startswith(EXAMPLES):
-            if fault.is_compiled:
-                self.make_driver()
-            else:
-                super()._renew(fault)
+        if fault.file == C_SOURCE or fault.file.startswith(DRIVER_HEADERS):
+            self.make_driver()
         elif fault.file.endswith(".h"):
             for source in self.includers(fault.file):
                 self.compile(source)

@@ -89,7 +89,7 @@ def choose(options: argparse.Namespace) -> list[Case]:
     if options.provider is not None and options.driver is None:
         return [case for case in chosen if case.subject is Subject.PROVIDER]
     is_ours = options.driver in (None, REFERENCE)
-    return [case for case in chosen if is_ours or case.subject is not Subject.CARD]
+    return [case for case in chosen if is_ours or case.subject not in (Subject.CARD, Subject.ENGINE)]
 
 
 def _subjects(options: argparse.Namespace) -> Subjects:

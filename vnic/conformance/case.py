@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
+from vnic.abi import EventType
+from vnic.copy_engine import CopyEngine
 from vnic.errors import ArgumentError
+from vnic.events import Event
 from vnic.testbench.bench import Bench
 from vnic.testbench.copy_bench import CopyBench
+from vnic.testbench.engine_rig import EngineRig
 from vnic.testbench.rig import Rig
 
 __all__ = [
@@ -19,10 +23,12 @@ __all__ = [
     "NotSupported",
     "Run",
     "RunCard",
+    "RunEngine",
     "RunProvider",
     "Subject",
     "card_case",
     "case",
+    "engine_case",
     "provider_case",
 ]
 
@@ -32,6 +38,13 @@ Run = Callable[[Bench], None]
 RunProvider = Callable[[CopyBench], None]
 #: The same to the card, by registers and rings.
 RunCard = Callable[[Rig], None]
+#: The same to the copy engine, by registers and chains.
+RunEngine = Callable[[EngineRig], None]
+
+
+#: Rig or EngineRig.
+Hardware = TypeVar("Hardware")
+_DMA = (EventType.DMA_READ, EventType.DMA_WRITE)
 
 
 class Feature(Enum):
@@ -54,6 +67,7 @@ class Subject(Enum):
     MINIPORT = "miniport"
     PROVIDER = "NetDMA provider"
     CARD = "card"
+    ENGINE = "copy engine"
 
 
 class NotSupported(Exception):
@@ -66,7 +80,8 @@ class Case:
 
     done: what the case does, from the function's docstring. bench: parameters of Bench. seeds: the case runs
     once with each. is_rough: it breaks the card or pulls it out, so DMA may fail and registers may read all
-    ones. subject: who is judged; of a provider `bench` are parameters of CopyBench, of the card those of Rig.
+    ones. subject: who is judged; of a provider `bench` are parameters of CopyBench, of the card those of Rig,
+    of the copy engine those of CopyEngine.
     """
 
     name: str
@@ -126,11 +141,50 @@ def provider_case(
 def card_case(page: str, rule: str, **rig: Any) -> Callable[[RunCard], RunCard]:
     """As case(), of the card itself; `rig` are parameters of Rig."""
 
+    def again(run: RunCard) -> None:
+        with Rig(**rig) as watched, watched.device.observe(_look_away, _DMA):
+            run(watched)
+
     def declare(run: RunCard) -> RunCard:
-        _keep(replace(_described(run, page, rule), bench=rig, subject=Subject.CARD))
+        found = _described(run, page, rule)
+        _keep(replace(found, run=_also_watched(run, again), bench=rig, subject=Subject.CARD))
         return run
 
     return declare
+
+
+def engine_case(page: str, rule: str, **engine: Any) -> Callable[[RunEngine], RunEngine]:
+    """As case(), of the copy engine itself; `engine` are parameters of CopyEngine."""
+
+    def again(run: RunEngine) -> None:
+        with CopyEngine(**engine) as watched, watched.observe(_look_away, _DMA):
+            run(EngineRig(watched))
+
+    def declare(run: RunEngine) -> RunEngine:
+        found = _described(run, page, rule)
+        _keep(replace(found, run=_also_watched(run, again), bench=engine, subject=Subject.ENGINE))
+        return run
+
+    return declare
+
+
+def _look_away(event: Event) -> None:
+    """Somebody is told of each transfer: nothing is taken together, all of it passes the choke point."""
+
+
+def _also_watched(
+    run: Callable[[Hardware], None], again: Callable[[Callable[[Hardware], None]], None]
+) -> Callable[[Hardware], None]:
+    """Short ways must not be observable: a case runs as it is, and where none is taken."""
+
+    def twice(hardware: Hardware) -> None:
+        run(hardware)
+        try:
+            again(run)
+        except AssertionError as error:
+            raise AssertionError(f"where each transfer is watched: {error}") from error
+
+    return twice
 
 
 def _described(run: Callable[[Any], None], page: str, rule: str) -> Case:

@@ -10,8 +10,10 @@ from typing import Any
 from vnic.conformance.case import Case, NotSupported, Subject
 from vnic.conformance.machine import Witness, card_words, make_bench, start
 from vnic.conformance.subjects import NamedProvider, Subjects
+from vnic.copy_engine import CopyEngine
 from vnic.testbench.bench import INTERRUPTS, Bench
 from vnic.testbench.copy_bench import CopyBench
+from vnic.testbench.engine_rig import EngineRig
 from vnic.testbench.rig import Rig
 
 _TAIL = 24
@@ -188,10 +190,45 @@ class CardStage(Stage):
             self.bench.device.close()
 
 
+class EngineStage(Stage):
+    """A copy engine, its memory and the smallest driver."""
+
+    def __init__(self, case: Case) -> None:
+        self.bench: EngineRig = EngineRig(CopyEngine(**case.bench))
+        self._border = Border()
+
+    @property
+    def violations(self) -> Sequence[AssertionError]:
+        """The case itself is the judge."""
+        return ()
+
+    @property
+    def border(self) -> Border:
+        """None."""
+        return self._border
+
+    def start(self) -> None:
+        """It is up when it is made."""
+
+    def check_end(self) -> None:
+        """Nothing but what the case asks."""
+
+    def hardware_words(self) -> list[str]:
+        """The errors of its channels."""
+        return self.bench.errors()
+
+    def abandon(self) -> None:
+        """Pull the plug."""
+        with suppress(Exception):
+            self.bench.engine.close()
+
+
 def make_stage(case: Case, subjects: Subjects, seed: int | None) -> Stage:
     """The stage of a case; NotSupported when its subject is not there."""
     if case.subject is Subject.CARD:
         return CardStage(case)
+    if case.subject is Subject.ENGINE:
+        return EngineStage(case)
     if case.subject is Subject.MINIPORT:
         return MiniportStage(case, subjects, seed)
     if subjects.provider is None:

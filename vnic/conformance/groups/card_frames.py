@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from vnic.abi import InterruptKind
+from vnic.abi import EventType, InterruptKind
+from vnic.conformance.card_drive import WAYS, arrive
 from vnic.conformance.case import card_case
 from vnic.conformance.groups.card import frames, messages
 from vnic.conformance.pages import manual
+from vnic.events import Event
 from vnic.gen.registers import BAR0, CONFIG
 from vnic.testbench.frames import MAC, plain_frame
 from vnic.testbench.rig import MESSAGE_DATA, Rig
@@ -49,16 +51,20 @@ def stripped_tags(rig: Rig) -> None:
 @card_case(manual("PCI-13", "pci"), "no DMA is issued while Bus Master Enable is clear")
 def no_dma_without_leave(rig: Rig) -> None:
     """Clear Bus Master Enable; frames come and a doorbell rings: no byte of memory changes."""
-    before = bytes(rig.memory.view)
+    moved: list[Event] = []
     rig.configure(CONFIG.COMMAND, MEMORY=1, MASTER=0)
     messages(rig)
-    for frame in frames(4):
-        rig.inject(frame)
-    rig.put(BAR0.QP_TX_TAIL, 4)
-    rig.device.run()
-    rig.device.advance(rig.device.now_ns + 1_000_000)
-    rig.device.run()
-    assert bytes(rig.memory.view) == before, "memory was written without Bus Master Enable"
+    before = bytes(rig[0].cq_memory.view), bytes(rig[0].buffers.view)
+    with rig.device.observe(moved.append, (EventType.DMA_READ, EventType.DMA_WRITE)):
+        for frame in frames(4):
+            rig.inject(frame)
+        rig.put(BAR0.QP_TX_TAIL, 4)
+        rig.device.run()
+        rig.device.advance(rig.device.now_ns + 1_000_000)
+        rig.device.run()
+    assert not moved, f"{moved[0].type.name} without Bus Master Enable"
+    after = bytes(rig[0].cq_memory.view), bytes(rig[0].buffers.view)
+    assert after == before, "memory was written without Bus Master Enable"
     assert not rig.device.frames(), "a frame was sent without Bus Master Enable"
     assert not messages(rig), "a message was sent without Bus Master Enable"
 
@@ -80,3 +86,54 @@ def fewer_messages_than_vectors(rig: Rig) -> None:
             sent = [each.data - MESSAGE_DATA for each in rig.device.interrupts()]
             wanted = [vector % (1 << granted)]
             assert sent == wanted, f"{1 << granted} granted: vector {vector} sends {sent}, not {wanted}"
+
+
+@card_case(
+    manual("RX-5", "receive"), "PROMISCUOUS takes every frame, whatever its tag, and no filter counts a drop"
+)
+def promiscuous_takes_every_tag(rig: Rig) -> None:
+    """With an empty VLAN table and no address filter, frames to others with and without tags."""
+    for on in (1, 0):
+        rig.put(BAR0.MAC_RX_CTRL, BAR0.MAC_RX_CTRL.encode(ENABLE=1, PROMISCUOUS=on, UNICAST=1, VLAN_FILTER=1))
+        sent = [tagged(7, 1), plain_frame(90, 2, bytes.fromhex("020000000077")), tagged(4094, 3)]
+        for run in WAYS:
+            got = [each.data for each in arrive(rig, sent, run)]
+            assert got == (sent if on else []), f"PROMISCUOUS {on}: {len(got)} of {len(sent)} frames came"
+    assert rig.counters("RX_DROP_") == {"VLAN": 4, "ADDRESS": 2}, f"{rig.counters('RX_DROP_')}"
+
+
+@card_case(
+    manual("RX-4", "receive"),
+    "address and tag are judged when a frame reaches the front, its length and ENABLE at the door",
+)
+def when_frames_are_judged(rig: Rig) -> None:
+    """Frames arrive at a card that stands still; filters, lengths and ENABLE change; it goes on."""
+    for fields, comes in (({"UNICAST": 0}, False), ({"ENABLE": 0}, True), ({"UNICAST": 1}, True)):
+        rig.put(BAR0.MAC_RX_CTRL, BAR0.MAC_RX_CTRL.encode(ENABLE=1, UNICAST=1))
+        rig.put(BAR0.MAC_RX_MAX, 1000)
+        rig.device.is_manual = True
+        rig.inject(plain_frame(900, 1))
+        rig.change(BAR0.MAC_RX_CTRL, **fields)
+        rig.put(BAR0.MAC_RX_MAX, 100)
+        rig.device.run()
+        rig.device.is_manual = False
+        assert bool(rig[0].take()) == comes, f"a frame that was there before {fields}"
+    rig.put(BAR0.MAC_RX_CTRL, BAR0.MAC_RX_CTRL.encode(ENABLE=1, UNICAST=1))
+    assert not rig.receive(plain_frame(900, 1)), "MAC_RX_MAX does not count for the next one"
+
+
+@card_case(
+    manual("RX-2", "receive"),
+    "without a link nothing arrives: a frame is dropped as RX_DROP_LINK, before all else",
+)
+def frames_without_a_link(rig: Rig) -> None:
+    """Frames with the link down, the receiver on and off, too short and good; then with the link up."""
+    rig.device.set_link(0)
+    for enable in (1, 0):
+        rig.change(BAR0.MAC_RX_CTRL, ENABLE=enable)
+        rig.inject(plain_frame(5))
+        rig.inject(plain_frame(100))
+    assert rig.counters("RX_DROP_") == {"LINK": 4}, f"{rig.counters('RX_DROP_')}"
+    rig.device.set_link(10_000)
+    rig.change(BAR0.MAC_RX_CTRL, ENABLE=1)
+    assert rig.receive(plain_frame(100))

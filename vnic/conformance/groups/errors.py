@@ -17,7 +17,7 @@ _EMPTY: dict[str, Any] = {"keywords": SHORT_RINGS} | ONE
 _HALF_A_MINUTE_NS = 30_000_000_000
 
 
-def _after_an_error(bench: Bench, fault: Fault) -> None:
+def after_an_error(bench: Bench, fault: Fault) -> None:
     """Traffic with one error in it, half a minute, and traffic again; every send comes back."""
     with bench.device.arm(fault) as handle:
         for turn in range(6):
@@ -49,7 +49,7 @@ def _dma(site: FaultSite, purpose: DmaPurpose, skip: int = 3) -> Fault:
 )
 def descriptors_that_cannot_be_read(bench: Bench) -> None:
     """One read of descriptors ends with an Unsupported Request."""
-    _after_an_error(bench, _dma(FaultSite.DMA_READ, DmaPurpose.DESCRIPTOR))
+    after_an_error(bench, _dma(FaultSite.DMA_READ, DmaPurpose.DESCRIPTOR))
 
 
 @case(
@@ -60,7 +60,7 @@ def descriptors_that_cannot_be_read(bench: Bench) -> None:
 )
 def completions_that_cannot_be_written(bench: Bench) -> None:
     """One write of a completion ends with an Unsupported Request."""
-    _after_an_error(bench, _dma(FaultSite.DMA_WRITE, DmaPurpose.COMPLETION))
+    after_an_error(bench, _dma(FaultSite.DMA_WRITE, DmaPurpose.COMPLETION))
 
 
 @case(
@@ -72,7 +72,7 @@ def completions_that_cannot_be_written(bench: Bench) -> None:
 )
 def completions_that_cannot_be_written_on_the_line(bench: Bench) -> None:
     """The same with the INTx line."""
-    _after_an_error(bench, _dma(FaultSite.DMA_WRITE, DmaPurpose.COMPLETION))
+    after_an_error(bench, _dma(FaultSite.DMA_WRITE, DmaPurpose.COMPLETION))
 
 
 @case(
@@ -80,11 +80,11 @@ def completions_that_cannot_be_written_on_the_line(bench: Bench) -> None:
 )
 def payload_that_cannot_be_moved(bench: Bench) -> None:
     """A read and a write of payload end with an Unsupported Request."""
-    _after_an_error(bench, _dma(FaultSite.DMA_READ, DmaPurpose.DATA))
+    after_an_error(bench, _dma(FaultSite.DMA_READ, DmaPurpose.DATA))
     bench.protocol.sent.clear()
     bench.protocol.received.clear()
     bench.transmitted.clear()
-    _after_an_error(bench, _dma(FaultSite.DMA_WRITE, DmaPurpose.DATA))
+    after_an_error(bench, _dma(FaultSite.DMA_WRITE, DmaPurpose.DATA))
 
 
 @case(

@@ -97,6 +97,37 @@ def waits_for_nbls_that_a_protocol_keeps(bench: Bench) -> None:
     works(bench)
 
 
+@case(_PAUSE, "before a pause is complete the last list is back, not the first", **_EMPTY)
+def lists_that_come_back_one_by_one(bench: Bench) -> None:
+    """In a pause sends end, and a protocol returns six NBLs, one each second: it ends with the last."""
+    bench.protocol.keeps_nbls = True
+    for frame in frames_to(bench.station, 6, 100):
+        bench.receive(frame)
+        bench.settle()
+    if len(bench.protocol.held) != 6:
+        raise NotSupported("lends frames only")
+    # A protocol that is slow to notice: its own NetEventPause does not make it let go.
+    pending = bench.protocol._held[:]
+    bench.protocol._held.clear()
+    seen: list[str] = []
+
+    def give_back() -> None:
+        seen.append(bench.adapter.state.value)
+        bench.protocol._held.append(pending.pop(0))
+        bench.protocol.release()
+
+    flows(bench, 100, 10)
+    for second in range(6):
+        bench.clock.call_after((second + 1) * 1_000_000_000, give_back)
+    bench.device.is_manual = False
+    bench.adapter.pause()
+    assert seen == ["Pausing"] * 6, f"the pause was complete before every NBL came back ({seen})"
+    assert len(contexts(bench)) == 10, f"{len(contexts(bench))} of 10 sends are back"
+    assert bench.adapter.restart() == OK
+    bench.protocol.keeps_nbls = False
+    works(bench)
+
+
 @case(
     _RETURN, "MiniportReturnNetBufferLists takes chains, of any length, in any state up to the halt", **_EMPTY
 )

@@ -119,3 +119,24 @@ def counts_on_over_a_reset(bench: Bench) -> None:
         assert grown(before, after, name) == 6, (
             f"{name} grew by {grown(before, after, name)}, 6 frames passed"
         )
+
+
+@case(
+    guide("oid-gen-statistics"),
+    "ifInErrors or ifInDiscards counts frames that are no frames: too short, too long",
+    **ONE,
+)
+def counts_frames_that_are_none(bench: Bench) -> None:
+    """Frames of 1519 to 9000 bytes and of 10 to 59 arrive among good ones; *JumboPacket is 1514."""
+    for lengths in ((1519, 1600, 2000, 4000, 9000), (10, 14, 59)):
+        before = statistics(bench)
+        frames = [plain_frame(length, length, bench.station) for length in lengths]
+        good = [plain_frame(100, number, bench.station) for number in range(4)]
+        got = take(bench, good[0], *frames, *good[1:])
+        wrong = len(frames) + 4 - len(got)
+        after = statistics(bench)
+        found = grown(before, after, "if_in_errors") + grown(before, after, "if_in_discards")
+        assert found == wrong, f"{wrong} frames were not indicated, errors and discards grew by {found}"
+        assert grown(before, after, "if_hc_in_ucast_pkts") == len(got), (
+            "what did not come is counted as received"
+        )

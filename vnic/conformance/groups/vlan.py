@@ -21,7 +21,7 @@ def _frame(number: int, to: bytes, tag: int | None = None) -> bytes:
     return tcp_frame(number.to_bytes(4) * 20, tags=tags, to=to)
 
 
-def _modes(bench: Bench) -> tuple[bool, bool]:
+def modes(bench: Bench) -> tuple[bool, bool]:
     """Whether priorities and VLAN ids are supported."""
     assert bench.adapter.general is not None
     options = bench.adapter.general.mac_options
@@ -36,7 +36,7 @@ def _modes(bench: Bench) -> tuple[bool, bool]:
 )
 def tags_that_are_asked_for(bench: Bench) -> None:
     """Send with every priority, both formats and VLAN ids 0, 1, 0x123 and 0xFFE."""
-    has_priority, has_vlan = _modes(bench)
+    has_priority, has_vlan = modes(bench)
     wanted = []
     for number, (priority, canonical, vlan) in enumerate(_TAGS):
         bench.send(_frame(number, PEER), vlan=Vlan(priority, bool(canonical), vlan))
@@ -54,7 +54,7 @@ def tags_that_are_asked_for(bench: Bench) -> None:
 @case(_SEND, "a frame without 802.1Q information leaves without a tag", Feature.VLAN, **ONE)
 def no_tag_that_was_not_asked_for(bench: Bench) -> None:
     """Frames with and without tags alternate: no tag sticks."""
-    has_priority, has_vlan = _modes(bench)
+    has_priority, has_vlan = modes(bench)
     tci = (3 << 13 if has_priority else 0) | (77 if has_vlan else 0)
     for number in range(20):
         bench.send(_frame(number, PEER), vlan=Vlan(3, False, 77) if number % 2 else None)
@@ -65,7 +65,7 @@ def no_tag_that_was_not_asked_for(bench: Bench) -> None:
 @case(_SEND, "every NET_BUFFER of a list has the list's tag", Feature.VLAN, **ONE)
 def every_net_buffer_is_tagged(bench: Bench) -> None:
     """One list of five NET_BUFFERs with a tag, in several pieces each."""
-    has_priority, has_vlan = _modes(bench)
+    has_priority, has_vlan = modes(bench)
     tci = (5 << 13 if has_priority else 0) | (0x321 if has_vlan else 0)
     bench.send(*[_frame(n, PEER) for n in range(5)], vlan=Vlan(5, False, 0x321), pieces=[13, 2, 40])
     bench.settle()
@@ -106,7 +106,7 @@ def no_stale_tag(bench: Bench) -> None:
 @case(guide("oid-gen-vlan-id"), "OID_GEN_VLAN_ID sets the VLAN of frames that name none", Feature.VLAN, **ONE)
 def the_vlan_of_the_adapter(bench: Bench) -> None:
     """Set VLAN 9; send with a VLAN id, with a priority only, and with nothing; set VLAN 0."""
-    if not has_oid(bench, OID.GEN_VLAN_ID) or not all(_modes(bench)):
+    if not has_oid(bench, OID.GEN_VLAN_ID) or not all(modes(bench)):
         return
     assert tell(bench, OID.GEN_VLAN_ID, (9).to_bytes(4, "little")) == OK
     assert bench.query(OID.GEN_VLAN_ID, 4) == (9).to_bytes(4, "little")
@@ -147,7 +147,7 @@ def says_that_it_tags(bench: Bench) -> None:
     bench.send(_frame(1, PEER), vlan=Vlan(5, False, 0x123))
     bench.settle()
     (frame,) = bench.transmitted
-    has_priority, has_vlan = _modes(bench)
+    has_priority, has_vlan = modes(bench)
     tci = int.from_bytes(frame[14:16]) if frame[12:14] == b"\x81\x00" else 0
     assert bool(tci >> 13) == has_priority, (
         f"the frame left with priority {tci >> 13}, MacOptions say otherwise"
