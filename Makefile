@@ -135,7 +135,7 @@ random-mutants:
 
 # Every target of `vnic fuzz` for FUZZ_SECONDS; what is found is kept in build/findings.
 campaigns:
-	for target in card copy driver machine chimney netdma trace; do \
+	for target in card copy driver machine chimney chimney-driver netdma netdma-driver trace; do \
 	    $(PYTHON) -m vnic fuzz $$target --time $(FUZZ_SECONDS)s --jobs 2 --keep build/findings || exit 1; \
 	done
 

@@ -6,7 +6,7 @@ source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." 2>/dev/null && pwd)
 [ -d "$source/csrc" ] || source=$PWD # as a copy outside of the project, it runs in it
 fuzz=$source/tests/fuzz
 work=${WORK:-$(mktemp -d)}/vnic-objects
-language="-std=c11 -D_POSIX_C_SOURCE=200809L -I$source/csrc -I$source/csrc/include -I$fuzz"
+language="-std=c11 -D_POSIX_C_SOURCE=200809L -I$source/csrc -I$source/csrc/include -I$fuzz -I$source/vnic/fuzz/harness"
 mkdir -p "$work" "$OUT"
 
 # Objects of the rooms, and of what targets share: each file once. FUZZ_TARGETS: only these.
@@ -18,8 +18,13 @@ objects_of() {
     for room in $rooms; do
         find "$source/csrc/$room" -maxdepth 1 -name '*.c' | sort
     done
+    set -f # a name with a folder may stand for several files
     for part in $parts; do
-        echo "$fuzz/$part.c"
+        set +f
+        case $part in
+        */*) find "$source"/$part.c | sort ;;
+        *) echo "$fuzz/$part.c" ;;
+        esac
     done
 }
 

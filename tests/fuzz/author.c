@@ -28,6 +28,12 @@ static void scene_work(struct author *a, struct oplang_program *p)
     }
 }
 
+/* To the end of what was handed over, as far as that goes. */
+static void scene_run(struct oplang_program *p)
+{
+    (void)oplang_append(p, (struct vnic_op){.code = VNIC_OP_RUN, .addr = 16, .value = UINT64_MAX}, NULL, 0);
+}
+
 /* What lies in the ring, or new descriptors, handed over. */
 static void scene_send(struct author *a, struct oplang_program *p)
 {
@@ -126,7 +132,9 @@ static void scene_large_send(struct author *a, struct oplang_program *p)
 {
     static const uint16_t sizes[] = {0, 1, 63, 64, 500, 1460, 9000, 0xFFFF};
     const uint64_t ring = WORLD_RAM + author_below(a, 2) * 0x10000ull + 0x1000u, frame = WORLD_RAM + 0x20000u;
-    const uint32_t header = author_one_in(a, 8) ? author_below(a, 256) : 54, at = author_below(a, 61);
+    const uint32_t header = author_one_in(a, 8) ? author_below(a, 256) : 54;
+    const uint32_t at =
+        author_one_in(a, 2) ? 0 : author_below(a, 61); /* where a ring begins, sooner than behind it */
     uint64_t desc[3][TX_DATA_WORDS] = {{0}};
     tx_context_set_type(desc[0], DESC_TYPE_CONTEXT);
     tx_context_set_l3_offset(desc[0], 14);
@@ -143,7 +151,7 @@ static void scene_large_send(struct author *a, struct oplang_program *p)
     (void)oplang_append(p, (struct vnic_op){.code = OPLANG_POKE, .addr = ring + 16ull * at}, desc,
                         sizeof desc);
     scene_write(p, REG_QP_TX_TAIL + (ring > WORLD_RAM + 0x10000u ? REG_QP_STRIDE : 0), at + 3);
-    scene_work(a, p);
+    scene_run(p);
 }
 
 static void author_scene(struct author *a, struct oplang_program *p)

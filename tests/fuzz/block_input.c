@@ -135,7 +135,9 @@ static uint32_t frame_write(struct author *a, uint8_t *out, size_t room)
     le16_store(options + 2, 4);
     le32_store(options + 4, author_one_in(a, 8) ? BLOCK_OUTBOUND : BLOCK_INBOUND);
     le16_store(options + 8, (uint16_t)(author_one_in(a, 2) ? BLOCK_OPTION_VERDICT : BLOCK_OPTION_QUEUE));
-    le16_store(options + 10, (uint16_t)(author_one_in(a, 8) ? author_below(a, 64) : 4));
+    le16_store(options + 10, (uint16_t)(author_one_in(a, 8)   ? author_value(a)
+                                        : author_one_in(a, 8) ? author_below(a, 64)
+                                                              : 4));
     return block_close(out, room, 0, len, options, OPTIONS_BYTES);
 }
 

@@ -21,9 +21,14 @@ from tests.fuzz.workshop import FLAVOURS, Flavour, Target, Workshop, has_libfuzz
 
 #: Of a slice: coverage is looked at between slices, and a finding costs no more than one.
 SLICES = 8
-INPUT_MOST = {"card": 1024, "trace": 16384}
+#: Bytes of a new input; those of `card` are short, for two of them see more than one.
+INPUT_MOST = {"card": 464, "trace": 16384}
 OTHERWISE_MOST = 2048
+#: Bytes of one that is kept: all of it counts when a corpus is replayed or merged.
+KEPT_MOST = 1 << 18
 INPUT_SECONDS = 20
+#: Figures at the end, and no symbolizer for each new function.
+SAYING = ("-print_final_stats=1", "-print_funcs=0")
 SUFFIXES = {"card": "ops", "twins": "ops", "trace": "pcapng"}
 #: How the names of kept inputs begin that a target did not survive once.
 FOUND_ONCE = "bug-"
@@ -109,8 +114,7 @@ class Campaign:
         self.merge()
         return outcome
 
-    def _arguments(self) -> list[str]:
-        most = INPUT_MOST.get(self.target.name, OTHERWISE_MOST)
+    def _arguments(self, most: int = KEPT_MOST) -> list[str]:
         return [f"-max_len={most}", f"-timeout={self.input_seconds}", "-rss_limit_mb=4096"]
 
     def _call(self, *arguments: str) -> tuple[int, str, float]:
@@ -154,8 +158,9 @@ class Campaign:
         """New inputs for a while; what was found, and how far it came, is in the outcome."""
         places = [str(place) for place in (self.corpus, self.target.corpus) if place.is_dir()]
         prefix = f"-artifact_prefix={self.found}/"
-        limits = [f"-max_total_time={max(round(cpu_seconds), 1)}", f"-seed={seed}", "-print_final_stats=1"]
-        status, said, spent = self._call(*limits, prefix, *self._arguments(), *places)
+        limits = [f"-max_total_time={max(round(cpu_seconds), 1)}", f"-seed={seed}", *SAYING]
+        most = INPUT_MOST.get(self.target.name, OTHERWISE_MOST)
+        status, said, spent = self._call(*limits, prefix, *self._arguments(most), *places)
         executed = re.search(r"number_of_executed_units: (\d+)", said)
         self.outcome.executions += int(executed[1]) if executed else 0
         self.outcome.cpu_seconds += spent

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.c_objects import INCLUDE, WARNINGS, build_folder, flavour, objects_of
-from tests.fuzz.workshop import HERE, LANGUAGE, ROOT, Target, targets
+from tests.fuzz import kept
+from tests.fuzz.workshop import HARNESS, HERE, LANGUAGE, ROOT, Target, files_of, targets
 from vnic.fuzz.coverage import Coverage
 
 REPORT = ROOT / "build" / "fuzz-coverage.json"
@@ -37,10 +38,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         _COVERAGE.write(REPORT)
 
 
-def _compile(folder: Path, names: set[str]) -> None:
+def _compile(folder: Path, files: set[Path]) -> None:
     """Every file once, shared out between compilers that run at once."""
-    sources = sorted(str(HERE / f"{name}.c") for name in names)
-    command = ["gcc", *LANGUAGE, *WARNINGS, *flavour(), *QUICK, *INCLUDE, f"-I{HERE}", "-c"]
+    sources = sorted(map(str, files))
+    own = [f"-I{HERE}", f"-I{ROOT / HARNESS}"]
+    command = ["gcc", *LANGUAGE, *WARNINGS, *flavour(), *QUICK, *INCLUDE, *own, "-c"]
     running = [
         subprocess.Popen([*command, *sources[n::COMPILERS]], cwd=folder)
         for n in range(COMPILERS)
@@ -49,24 +51,56 @@ def _compile(folder: Path, names: set[str]) -> None:
     assert [process.wait(timeout=SECONDS) for process in running] == [0] * len(running)
 
 
-def _program(folder: Path, target: Target) -> Path:
-    """A target as a program that runs files, or random inputs for some seconds."""
-    names = (*target.sources, *target.alone)
-    missing = {name for name in names if not (folder / f"{name}.o").exists()}
+def _objects(folder: Path, names: Sequence[str]) -> list[str]:
+    """The files of some names, compiled where that has not been done."""
+    files = [path for name in names for path in files_of(name)]
+    missing = {path for path in files if not (folder / f"{path.stem}.o").exists()}
     if missing:
         _compile(folder, missing)
+    return [str(folder / f"{path.stem}.o") for path in files]
+
+
+def _program(folder: Path, target: Target) -> Path:
+    """A target as a program that runs files, or random inputs for some seconds."""
     program = folder / f"fuzz_{target.name}"
-    objects = [str(folder / f"{name}.o") for name in names]
+    objects = _objects(folder, (*target.sources, *target.alone))
     command = ["gcc", *flavour(), *objects, *objects_of(target.rooms, flavour()), "-o", str(program)]
     subprocess.run(command, check=True, timeout=SECONDS)
     return program
 
 
 @pytest.fixture(scope="session")
-def fuzz_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Target by name, as a program; for coverage they are built where the report looks."""
-    folder = build_folder("fuzz", tmp_path_factory)
-    return functools.cache(lambda name: _program(folder, targets()[name]))
+def fuzz_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where they are compiled; for coverage where the report looks."""
+    return build_folder("fuzz", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def fuzz_program(fuzz_folder: Path) -> Callable[[str], Path]:
+    """Target by name, as a program."""
+    return functools.cache(lambda name: _program(fuzz_folder, targets()[name]))
+
+
+def _stack_objects(folder: Path) -> list[str]:
+    """The stack's room, which nothing else is linked with."""
+    room = folder / "stack"
+    room.mkdir(exist_ok=True)
+    _compile(room, set((ROOT / "csrc" / "stack").glob("*.c")))
+    return sorted(map(str, room.glob("*.o")))
+
+
+def _kept_program(folder: Path, target: Target) -> Path:
+    """A target as a program that says all that the core does with its inputs."""
+    own = _objects(folder, kept.sources(target))
+    core = objects_of([room for room in target.rooms if room != "stack"], flavour())
+    core += _stack_objects(folder) if "stack" in target.rooms else []
+    return kept.link(["gcc", *flavour()], own, core, folder / f"kept_{target.name}")
+
+
+@pytest.fixture(scope="session")
+def kept_program(fuzz_folder: Path) -> Callable[[str], Path]:
+    """Target by name, as a program that keeps what is done."""
+    return functools.cache(lambda name: _kept_program(fuzz_folder, kept.all_targets()[name]))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "copy_scene.h"
+#include "forge.h"
 #include "gen/copy_bar0.h"
 #include "gen/descriptors.h"
 #include "gen/pci_config.h"
@@ -239,12 +240,31 @@ static const char *act_fault(struct scene *s, struct scene_bytes *b)
                                .mask = word_take(b, 2)};
     int result[SIDES];
 
+    s->judge->is_blind = true; /* it may be another byte, or another time, that arrives */
     for (unsigned i = 0; i < SIDES; i++) {
         vnic_copy *engine = s->side[i].engine;
         result[i] = how % 2 == 0 ? vnic_copy_fault_arm(engine, &fault)
                                  : vnic_copy_fault_disarm(engine, how / 2 % 5 - (how > 250));
     }
     return result[PLAIN] == result[WATCHED] ? NULL : "the twins' faults differ";
+}
+
+/* What an interrupt's handler does [DMA-36]; now and then with another delay. */
+static const char *act_service(struct scene *s, struct scene_bytes *b)
+{
+    const unsigned n = channel_take(s, b);
+    const uint8_t how = byte_take(b);
+
+    if (how % 4 == 1) {
+        scene_write(s, COPY_INTRDELAY, 2, word_take(b, 2) % 512);
+    }
+    if (how % 4 != 2) {
+        scene_write(s, COPY_CHANCTRL + n * COPY_CHAN_STRIDE, 4, SCENE_CHANCTRL);
+    }
+    if (how % 4 != 3) {
+        scene_write(s, COPY_GENERAL + SCENE_INTRCTRL, 1, SCENE_INTRCTRL_ON);
+    }
+    return NULL;
 }
 
 static const char *act_reset(struct scene *s, struct scene_bytes *b)
@@ -316,31 +336,38 @@ static const char *act_run(struct scene *s, struct scene_bytes *b)
 
 static uint8_t image[SAVE_MOST];
 
-/* A stranger's snapshot is refused by both, or lived with by both. */
-static const char *image_forge(struct scene *s, struct scene_bytes *b, size_t size, unsigned forgeries)
+/* A stranger's snapshot is refused by both, or taken by both, which then save it again as it was. */
+static const char *image_forge(struct scene *s, struct scene_bytes *b, size_t size)
 {
-    for (unsigned n = forgeries; n > 0; n--) {
-        const size_t at = (size_t)word_take(b, 2) % size;
-        image[at] ^= byte_take(b);
-    }
-    const size_t len = byte_take(b) % 8 == 0 ? (size_t)word_take(b, 2) % size : size;
+    static uint8_t again[SAVE_MOST];
+    const size_t len = forge(image, size, sizeof image, b->next, b->left);
     const int result = vnic_copy_load(s->side[PLAIN].engine, image, len);
-    return vnic_copy_load(s->side[WATCHED].engine, image, len) == result
+
+    s->judge->is_blind = true;
+    if (vnic_copy_load(s->side[WATCHED].engine, image, len) != result) {
+        return "one of the twins refuses a snapshot";
+    }
+    if (result != VNIC_OK) {
+        return vnic_copy_now(s->side[PLAIN].engine) == 0 && vnic_copy_runnable(s->side[PLAIN].engine) == 0
+                   ? NULL
+                   : "an engine that refused is not as after power-on";
+    }
+    return vnic_copy_save(s->side[PLAIN].engine, again, sizeof again) == len && memcmp(image, again, len) == 0
                ? NULL
-               : "one of the twins refuses a snapshot";
+               : "an accepted snapshot is saved otherwise";
 }
 
 /* One twin goes on, the other is restored from it: what the snapshot lacks will show. [DMA-54] */
 static const char *act_restore(struct scene *s, struct scene_bytes *b)
 {
-    const uint8_t forgeries = byte_take(b) % 4;
+    const bool is_forged = byte_take(b) >= 160;
     const size_t size = vnic_copy_save(s->side[PLAIN].engine, image, sizeof image);
 
     if (size > sizeof image) {
         return "a snapshot of such a size";
     }
-    if (forgeries != 0) {
-        return image_forge(s, b, size, forgeries);
+    if (is_forged) {
+        return image_forge(s, b, size);
     }
     return vnic_copy_load(s->side[WATCHED].engine, image, size) == VNIC_OK ? NULL : "a snapshot is refused";
 }
@@ -348,10 +375,10 @@ static const char *act_restore(struct scene *s, struct scene_bytes *b)
 const char *scene_act(struct scene *s, struct scene_bytes *bytes)
 {
     static const char *(*const acts[])(struct scene *, struct scene_bytes *) = {
-        act_descriptors, act_start,    act_run,    act_descriptors, act_append, act_steps,
-        act_command,     act_run,      act_start,  act_register,    act_config, act_bytes,
-        act_map,         act_bring_up, act_append, act_fault,       act_time,   act_restore,
-        act_command,     act_answer,   act_reset,  act_run,
+        act_descriptors, act_start,   act_run,      act_descriptors, act_append,  act_steps,  act_command,
+        act_run,         act_start,   act_register, act_config,      act_bytes,   act_map,    act_bring_up,
+        act_append,      act_fault,   act_time,     act_restore,     act_command, act_answer, act_reset,
+        act_run,         act_service, act_service,  act_time,        act_restore,
     };
     const char *wrong = acts[byte_take(bytes) % (sizeof acts / sizeof acts[0])](s, bytes);
 

@@ -8,7 +8,7 @@
 #include "gen/pci_config.h"
 #include "see.h"
 
-enum { GUARD = 0xA5, INTRCTRL = COPY_GENERAL + 3, INTRCTRL_ON = 9, CHANCTRL_RUN = 0x1D };
+enum { GUARD = 0xA5 };
 
 uint8_t byte_take(struct scene_bytes *b)
 {
@@ -121,11 +121,11 @@ void scene_bring_up(struct scene *s)
     scene_config(s, CFG_BAR, 4, (uint32_t)SCENE_BAR);
     scene_config(s, CFG_BAR + CFG_BAR_STRIDE, 4, 0);
     scene_config(s, CFG_COMMAND, 2, COMMAND_MEMORY_MASK | COMMAND_MASTER_MASK);
-    scene_write(s, INTRCTRL, 1, INTRCTRL_ON);
+    scene_write(s, COPY_GENERAL + SCENE_INTRCTRL, 1, SCENE_INTRCTRL_ON);
     for (unsigned n = 0; n < s->channels; n++) {
         const uint32_t channel = n * COPY_CHAN_STRIDE;
         scene_write(s, COPY_CHANCMD + channel, 1, CHANCMD_RESET_MASK);
-        scene_write(s, COPY_CHANCTRL + channel, 4, CHANCTRL_RUN);
+        scene_write(s, COPY_CHANCTRL + channel, 4, SCENE_CHANCTRL);
         scene_write(s, COPY_CHANCMP + channel, 8, SCENE_IOVA + n * 8u);
         s->count[n] = 0;
     }
@@ -148,10 +148,11 @@ static void config_take(struct scene *s, struct scene_bytes *b, struct vnic_copy
 
 static void on_event(void *opaque, const struct vnic_event *event)
 {
-    struct side *side = opaque;
+    struct scene *s = opaque;
 
-    side->is_cut_wrongly |=
+    s->side[WATCHED].is_cut_wrongly |=
         event->index == VNIC_DMA_DATA && event->addr % SCENE_PAGE + event->len > SCENE_PAGE;
+    copy_judge_event(s->judge, event);
 }
 
 static bool side_make(struct side *side, const struct vnic_copy_config *config)
@@ -202,17 +203,19 @@ static void memory_map(struct scene *s)
 
 const char *scene_start(struct scene *s, struct scene_bytes *bytes)
 {
+    static struct copy_judge judge;
     struct vnic_copy_config config;
     const uint32_t watched = 1u << VNIC_EVENT_DMA_READ | 1u << VNIC_EVENT_DMA_WRITE;
 
-    *s = (struct scene){.before = malloc(SCENE_BYTES)};
+    *s = (struct scene){.before = malloc(SCENE_BYTES), .judge = &judge};
+    copy_judge_start(s->judge);
     config_take(s, bytes, &config);
     if (s->before == NULL || !side_make(&s->side[PLAIN], &config) || !side_make(&s->side[WATCHED], &config)) {
         return "no memory for two engines";
     }
     memory_fill(s);
     memory_map(s);
-    vnic_copy_observe(s->side[WATCHED].engine, on_event, &s->side[WATCHED], watched);
+    vnic_copy_observe(s->side[WATCHED].engine, on_event, s, watched);
     scene_bring_up(s);
     return NULL;
 }
@@ -338,6 +341,15 @@ const char *scene_compare(struct scene *s)
     }
     if (watched->is_cut_wrongly) {
         return "a transfer of data crosses a page";
+    }
+    if (s->judge->wrong != NULL) {
+        return s->judge->wrong;
+    }
+    const bool is_foreseeable = !s->judge->is_blind; /* what a fault keeps is not in a snapshot */
+    if (is_foreseeable
+        && (vnic_copy_deadline(plain->engine) != vnic_copy_deadline(watched->engine)
+            || vnic_copy_runnable(plain->engine) != vnic_copy_runnable(watched->engine))) {
+        return "the twins wait for different things";
     }
     return vnic_copy_state_hash(plain->engine) == vnic_copy_state_hash(watched->engine)
                ? NULL

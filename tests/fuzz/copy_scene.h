@@ -8,6 +8,8 @@
 
 #include <vnic/vnic_copy.h>
 
+#include "copy_judge.h"
+
 /* Host memory: a guard in front of each page, and around the pages that are mapped in one piece. */
 enum {
     SCENE_PAGE = 4096,
@@ -28,6 +30,9 @@ enum {
 #define SCENE_BAR UINT64_C(0xF0000000)
 /* The last page of the address space is mapped, too. */
 #define SCENE_TOP (UINT64_MAX - (SCENE_PAGE - 1))
+
+/* What a driver writes there: one byte of GENERAL; interrupts on, or on again. */
+enum { SCENE_INTRCTRL = 3, SCENE_INTRCTRL_ON = 9, SCENE_CHANCTRL = 0x1D };
 
 /* Input that is eaten up; zeros at its end. */
 struct scene_bytes {
@@ -54,6 +59,7 @@ struct scene {
     uint8_t permissions[SCENE_FRAMES];
     uint8_t channels;
     uint16_t count[SCENE_CHANNELS_MAX]; /* DMACOUNT as last written */
+    struct copy_judge *judge;           /* of WATCHED */
 };
 
 /* Made by the first bytes of the input, and set up by a driver; NULL, or what went wrong. */

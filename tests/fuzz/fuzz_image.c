@@ -4,13 +4,14 @@
 #include <string.h>
 
 #include "acts.h"
-#include "base/bytes.h"
+#include "forge.h"
 #include "input.h"
 #include "tcp/handoff.h"
 #include "tcp/image.h"
+#include "tcp/state.h"
 #include "tcp_world.h"
 
-enum { RECORD_HEADER = 4, PATCHES_MOST = 32, STEPS_BEFORE = 24, STEPS_AFTER = 200, RAW = 255 };
+enum { FORGERIES_MOST = 8, STEPS_BEFORE = 24, STEPS_AFTER = 200, RAW = 255 };
 
 static struct world_bytes act_take(struct acts *acts)
 {
@@ -32,42 +33,6 @@ static struct tcp_connection *live(struct world *w, struct acts *acts, const cha
     return w->c[0] != NULL && w->c[0]->state != TCP_STATE_CLOSED ? w->c[0] : NULL;
 }
 
-/* Where record n of an image starts; the image's length when there are fewer. */
-static size_t record_at(const uint8_t *image, size_t size, uint32_t n)
-{
-    size_t at = 0;
-
-    while (n-- > 0 && at + RECORD_HEADER <= size) {
-        at += RECORD_HEADER + le16_load(image + at + 2);
-    }
-    return at;
-}
-
-/* Changes values of some records, and now and then anything at all. */
-static size_t forge(uint8_t *image, size_t size, struct world_bytes *bytes)
-{
-    const uint32_t patches = world_take8(bytes) % PATCHES_MOST;
-
-    for (uint32_t i = 0; i < patches; i++) {
-        const uint32_t kind = world_take8(bytes);
-        const size_t at = record_at(image, size, world_take8(bytes)), value = at + RECORD_HEADER;
-        if (kind == 255) {
-            const size_t any = world_take16(bytes) % size;
-            image[any] = (uint8_t)world_take8(bytes);
-        } else if (kind == 254) {
-            size = size > 64 ? size - world_take8(bytes) % 64 : size;
-        } else if (value + 4 <= size) {
-            const uint32_t old = le32_load(image + value);
-            const uint32_t width = le16_load(image + at + 2) < 4 ? le16_load(image + at + 2) : 4;
-            uint8_t changed[4];
-            le32_store(changed, kind < 128 ? old + world_take16(bytes) - (kind & 1 ? 65536U : 0)
-                                           : world_take32(bytes));
-            memcpy(image + value, changed, width);
-        }
-    }
-    return size;
-}
-
 /* What would end a wait is not asked of a frozen connection: if it proves to be none that lives, it goes. */
 static const char *thaw_forged(struct world *w)
 {
@@ -83,34 +48,87 @@ static const char *thaw_forged(struct world *w)
     return NULL;
 }
 
-static const char *load_forged(struct world *w, struct world_bytes *bytes)
-{
-    size_t size = tcp_save(w->engine, w->c[0], w->now_ns, w->image, sizeof w->image);
-    struct tcp_connection *c = NULL;
+/* What of an engine's pools is in use. */
+struct usage {
+    uint32_t connections, nodes, recoveries;
+};
 
-    tcp_release(w->engine, w->c[0]);
-    w->c[0] = NULL;
-    size = forge(w->image, size, bytes);
-    if (tcp_load(w->engine, w->now_ns, w->image, size, &c) != TCP_LOAD_OK) {
-        return NULL;
-    }
-    w->is_forged = true;
-    w->c[0] = c;
-    return tcp_has(c, TCP_FROZEN) ? thaw_forged(w) : tcp_check(w->engine, c);
+static struct usage usage_of(const struct tcp_engine *e)
+{
+    return (struct usage){e->connection_pool.used, e->node_pool.used, e->recovery_pool.used};
 }
 
-static const char *run(struct world *w, struct acts *acts)
+/* [IMG-4] */
+static const char *judge_refusal(const struct world *w, const struct usage *before,
+                                 const struct tcp_connection *c)
 {
-    struct world_bytes bytes;
+    const struct usage now = usage_of(w->engine);
+
+    if (now.connections != before->connections || now.nodes != before->nodes
+        || now.recoveries != before->recoveries) {
+        return "an image that is refused keeps something";
+    }
+    return c == NULL ? NULL : "refused, but loaded";
+}
+
+/* [IMG-1] What is taken is saved again as it was. */
+static const char *judge_acceptance(struct world *w, size_t len)
+{
+    static uint8_t again[WORLD_IMAGE_BYTES];
+
+    if (tcp_save(w->engine, w->c[0], w->now_ns, again, sizeof again) != len
+        || memcmp(again, w->image, len) != 0) {
+        return "an image that is taken is saved otherwise";
+    }
+    return tcp_has(w->c[0], TCP_FROZEN) ? thaw_forged(w) : tcp_check(w->engine, w->c[0]);
+}
+
+/* One edit of the image; what is taken stays in its place. */
+static const char *load_forged(struct world *w, const uint8_t *image, size_t size, const struct acts *acts)
+{
+    struct tcp_connection *c = NULL;
+
+    if (w->c[0] != NULL) {
+        world_drop(w, 0);
+    }
+    const struct usage before = usage_of(w->engine);
+    memcpy(w->image, image, size);
+    const size_t len = forge(w->image, size, sizeof w->image, acts->act, acts->bytes);
+    if (tcp_load(w->engine, w->now_ns, w->image, len, &c) != TCP_LOAD_OK) {
+        return judge_refusal(w, &before, c);
+    }
+    w->is_forged = true;
+    w->ledger[0].is_kept = false;
+    w->c[0] = c;
+    return judge_acceptance(w, len);
+}
+
+/* The last one that is taken is left to the acts that follow. */
+static const char *forgeries(struct world *w, struct acts *acts, uint32_t count)
+{
+    static uint8_t image[WORLD_IMAGE_BYTES];
+    const size_t size = tcp_save(w->engine, w->c[0], w->now_ns, image, sizeof image);
+    const char *wrong = world_lives_alike(w, image, size);
+
+    for (uint32_t i = 0; i < count && wrong == NULL && acts_next(acts); i++) {
+        wrong = load_forged(w, image, size, acts);
+        if (wrong == NULL && w->c[0] != NULL && i + 1 < count) {
+            wrong = world_exercise(w, 0);
+        }
+    }
+    return wrong;
+}
+
+static const char *run(struct world *w, struct acts *acts, uint32_t count)
+{
     const char *wrong = NULL;
 
     if (live(w, acts, &wrong) == NULL || wrong != NULL) {
         return wrong;
     }
-    bytes = act_take(acts);
-    wrong = load_forged(w, &bytes);
+    wrong = forgeries(w, acts, count);
     for (unsigned i = 0; i < STEPS_AFTER && wrong == NULL && w->c[0] != NULL && acts_next(acts); i++) {
-        bytes = (struct world_bytes){acts->act, acts->bytes};
+        struct world_bytes bytes = {acts->act, acts->bytes};
         wrong = world_step(w, &bytes);
     }
     return wrong;
@@ -137,8 +155,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     acts_start(&acts, data, size);
     bytes = act_take(&acts);
     const bool is_raw = bytes.left != 0 && bytes.at[0] == RAW;
+    const uint32_t count = 1 + (bytes.left != 0 ? bytes.at[bytes.left - 1] % FORGERIES_MOST : 0u);
     world_start(&world, &bytes);
-    wrong = is_raw ? load_raw(&world, &acts) : run(&world, &acts);
+    wrong = is_raw ? load_raw(&world, &acts) : run(&world, &acts, count);
     wrong = wrong != NULL ? wrong : world_finish(&world);
     if (wrong != NULL) {
         fprintf(stderr, "image: %s (at byte %zu)\n", wrong, acts.at);

@@ -6,6 +6,7 @@
 
 #include "input.h"
 #include "see.h"
+#include "trace_oracle.h"
 #include "vnic/vnic_trace.h"
 
 #define PORT 0u /* interfaces, as a recorder numbers them */
@@ -93,11 +94,22 @@ static void devices_renew(struct device_pair *d)
 
 /* ---- a replay ---- */
 
+/* What is to be said of the file, and how often something else came. */
+struct trial {
+    const vnic_replay *replay;
+    const struct oracle *oracle;
+    uint32_t differences;
+    bool is_misread;
+};
+
+/* Behind what is given there is nothing to be looked at. */
 static int64_t octets_give(void *opaque, uint8_t *out, size_t len)
 {
     struct octets *o = opaque;
     size_t n = len < o->left ? len : o->left;
     n = n < PIECE ? n : PIECE;
+    see_may_not(out + n, len - n);
+    see_may(out, n);
     if (n != 0) {
         memcpy(out, o->at, n);
         o->at += n;
@@ -122,8 +134,11 @@ static int record_take(void *opaque, const uint8_t *octets, size_t len)
 /* The file and the devices go on side by side as long as that is possible. */
 static int judge_go_on(void *opaque, const struct vnic_event *expected, const struct vnic_event *actual)
 {
-    uint32_t *differences = opaque;
-    if (++*differences > DIFFERENCES_MOST) {
+    struct trial *t = opaque;
+    if (expected->type != 0 && !oracle_agrees(t->oracle, vnic_replay_events(t->replay), expected)) {
+        t->is_misread = true;
+    }
+    if (++t->differences > DIFFERENCES_MOST || t->is_misread) {
         return VNIC_REPLAY_STOP;
     }
     if (expected->type == 0) {
@@ -152,22 +167,33 @@ static vnic_trace *recorder_make(struct record *record)
     return trace;
 }
 
-/* With tolerance; what the devices did is recorded. false: there is no record of all of it. */
-static bool replay_stranger(const uint8_t *data, size_t size, struct record *record)
+/* With tolerance; what the devices did is recorded, `is_whole`: all of it. NULL, or what is wrong. */
+static const char *replay_stranger(const uint8_t *data, size_t size, struct record *record, bool *is_whole)
 {
+    static struct oracle oracle;
+    static const struct oracle_interfaces interfaces = {PORT, CARD, ENGINE};
     struct octets octets = {data, size};
-    uint32_t differences = 0;
+    struct trial trial = {.oracle = &oracle};
+    oracle_read(&oracle, data, size, &interfaces);
     vnic_trace *trace = recorder_make(record);
     devices_renew(&devices);
     vnic_replay *replay = replay_make(&octets);
-    vnic_replay_set_judge(replay, judge_go_on, &differences);
+    trial.replay = replay;
+    vnic_replay_set_judge(replay, judge_go_on, &trial);
     vnic_replay_follow(replay, vnic_trace_event, trace);
     const int result = vnic_replay_run(replay, EVENTS_MOST);
+    const uint64_t events = vnic_replay_events(replay);
     vnic_replay_destroy(replay);
     const bool is_flushed = vnic_trace_flush(trace) == VNIC_OK;
     vnic_trace_destroy(trace);
-    return is_flushed && !record->is_over
-           && (result == VNIC_REPLAY_END || result == VNIC_REPLAY_STOPPED || result == VNIC_REPLAY_CUT);
+    *is_whole = is_flushed && !record->is_over
+                && (result == VNIC_REPLAY_END || result == VNIC_REPLAY_STOPPED || result == VNIC_REPLAY_CUT);
+    if (trial.is_misread) {
+        return "an event is read that the file does not have there";
+    }
+    return result == VNIC_REPLAY_END && !oracle.is_over && events != oracle.count
+               ? "not all events of the file were read"
+               : NULL;
 }
 
 static const char *replay_record(const struct record *record)
@@ -198,7 +224,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     record.len = 0;
     record.is_over = false;
-    const char *wrong = replay_stranger(data, size, &record) ? replay_record(&record) : NULL;
+    bool is_whole = false;
+    const char *wrong = replay_stranger(data, size, &record, &is_whole);
+    if (wrong == NULL && is_whole) {
+        wrong = replay_record(&record);
+    }
     if (wrong != NULL) {
         fprintf(stderr, "trace: %s\n", wrong);
         abort();

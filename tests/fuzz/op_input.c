@@ -28,21 +28,45 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
     return oplang_encode(&program, scratch, data, max_size);
 }
 
+/* Where the record of that number begins, as they are framed. */
+static size_t record_at(const uint8_t *data, size_t size, uint32_t number)
+{
+    size_t at = OPLANG_HEADER;
+    while (at < size && number > 0) {
+        number -= data[at++] == SLIP_END;
+    }
+    return at;
+}
+
+static uint32_t record_count(const uint8_t *data, size_t size)
+{
+    uint32_t count = 0;
+    for (size_t at = OPLANG_HEADER; at < size; at++) {
+        count += data[at] == SLIP_END;
+    }
+    return count;
+}
+
+static size_t record_last_end(const uint8_t *data, size_t size)
+{
+    while (size > OPLANG_HEADER && data[size - 1] != SLIP_END) {
+        size--;
+    }
+    return size;
+}
+
 /* The first operations of one and the last of the other, as the card and its memory find each other. */
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2, size_t size2,
                                  uint8_t *out, size_t max_out_size, unsigned int seed)
 {
-    static struct oplang_program first, second;
     struct author author = {seed};
-    if (!oplang_decode(data1, size1, &first) || !oplang_decode(data2, size2, &second)) {
+    if (size1 < OPLANG_HEADER || size2 < OPLANG_HEADER || max_out_size < size1) {
         return 0;
     }
-    first.count = author_below(&author, first.count + 1);
-    for (uint32_t i = author_below(&author, second.count + 1); i < second.count; i++) {
-        const struct oplang_op *o = &second.op[i];
-        if (!oplang_append(&first, o->op, second.bytes + o->data, o->data_len)) {
-            break;
-        }
-    }
-    return oplang_encode(&first, scratch, out, max_out_size);
+    const size_t first = record_at(data1, size1, author_below(&author, record_count(data1, size1) + 1));
+    const size_t from = record_at(data2, size2, author_below(&author, record_count(data2, size2) + 1));
+    const size_t room = max_out_size - first, rest = size2 - from;
+    memcpy(out, data1, first);
+    memcpy(out + first, data2 + from, rest < room ? rest : room);
+    return rest <= room ? first + rest : record_last_end(out, max_out_size);
 }

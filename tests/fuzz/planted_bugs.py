@@ -196,9 +196,12 @@ _IMAGE = [
     _bug(
         "image",
         "memory",
-        "tcp/image_walk.c",
-        ("X(tcp_connection, state, TCP_STATES - 1)", "X(tcp_connection, state, UINT8_MAX)"),
-        "a state that there is not is loaded",
+        "tcp/image_load.c",
+        (
+            "        if (node == NULL) {\n            return false;\n        }\n        *link = index;",
+            "        *link = index;",
+        ),
+        "a range is loaded where no node is left",
     ),
 ]
 
@@ -377,4 +380,76 @@ _TRACE = [
     ),
 ]
 
-BUGS = [*_CARD, *_TWINS, *_SEGMENT, *_IMAGE, *_CHIMNEY, *_COPY, *_SNAPSHOT, *_TRACE]
+_EXAMPLE = "vnic/examples/minimal.c"
+_TRAFFIC = "csrc/include/vnic/vnic_plain_traffic.h"
+_PLAIN_CARD = "csrc/include/vnic/vnic_plain_card.h"
+_DRIVER = [
+    Bug(
+        "driver",
+        "memory",
+        Fault(
+            "driver",
+            _EXAMPLE,
+            "    const uint32_t buffer = m->owner[m->rx_head];\n\n"
+            "    if (rx_completion_type(w) != COMPLETION_TYPE_RX || rx_completion_index(w) != m->rx_head\n"
+            "        || m->rx_head == m->rx_tail) {",
+            "    const uint32_t buffer = m->owner[rx_completion_index(w)];\n\n"
+            "    if (rx_completion_type(w) != COMPLETION_TYPE_RX || m->rx_head == m->rx_tail) {",
+            "the index of a completion is trusted",
+        ),
+    ),
+    Bug(
+        "driver",
+        "memory",
+        Fault(
+            "driver",
+            _TRAFFIC,
+            "    for (const struct vnic_net_buffer_list *list = chain; list; list = list->next) {\n"
+            "        count++;\n    }\n    if (count) {\n"
+            "        p->ops->send_net_buffer_lists_complete(p->ndis->adapter, chain, 0);\n",
+            "    if (chain) {\n"
+            "        p->ops->send_net_buffer_lists_complete(p->ndis->adapter, chain, 0);\n"
+            "        for (const struct vnic_net_buffer_list *list = chain; list; list = list->next) {\n"
+            "            count++;\n        }\n",
+            "sends are counted when they are NDIS's again",
+        ),
+    ),
+    Bug(
+        "driver",
+        "endless",
+        Fault(
+            "driver",
+            _PLAIN_CARD,
+            "    return (vnic_plain_read32(p, base + (REG_QP_CQ_STATUS - REG_QP_CQ_BASE))"
+            " & QP_CQ_STATUS_RUNNING_MASK)\n"
+            "           != 0;\n",
+            "    while (!(vnic_plain_read32(p, base + (REG_QP_CQ_STATUS - REG_QP_CQ_BASE))\n"
+            "             & QP_CQ_STATUS_RUNNING_MASK)) {\n    }\n    return true;\n",
+            "a ring is waited for that does not run",
+        ),
+    ),
+    Bug(
+        "driver",
+        "result",
+        Fault(
+            "driver",
+            _TRAFFIC,
+            "    if (len < VNIC_ETHERNET_HEADER_BYTES || len > work->plain->receive_bytes) {",
+            "    if (len < VNIC_ETHERNET_HEADER_BYTES) {",
+            "a frame is longer than its buffer, says the card",
+        ),
+    ),
+    Bug(
+        "driver",
+        "result",
+        Fault(
+            "driver",
+            _TRAFFIC,
+            "    p->out += work->count;\n    vnic_plain_unlock(p);",
+            "    vnic_plain_unlock(p);",
+            "a pause does not wait for what protocols have",
+        ),
+    ),
+]
+
+BUGS = [*_CARD, *_TWINS, *_SEGMENT, *_IMAGE, *_CHIMNEY, *_COPY, *_SNAPSHOT, *_TRACE, *_DRIVER]

@@ -37,7 +37,10 @@ static int run_random(double seconds, uint64_t seed)
     uint64_t n = 0;
 
     do {
-        const size_t size = input_write((seed << 32) + n, in, sizeof in);
+        size_t size = input_write((seed << 32) + n, in, sizeof in);
+        if (n % 2 != 0) {
+            size = LLVMFuzzerCustomMutator(in, size, sizeof in, (unsigned)n);
+        }
         FILE *file = fopen("fuzz.input", "wb"); /* left behind by an input that kills us */
         if (file != NULL) {
             (void)fwrite(in, 1, size, file);

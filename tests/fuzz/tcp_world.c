@@ -29,6 +29,7 @@ void world_start(struct world *w, struct world_bytes *bytes)
     }
     w->now_ns = time_take(bytes, world_take32(bytes));
     memset(w->c, 0, sizeof w->c);
+    w->said = 0;
     w->is_forged = false;
 }
 
@@ -39,10 +40,17 @@ void world_end(struct world *w)
 
 /* -- what must hold ----------------------------------------------------------------------------------------- */
 
-static const char *check_all(const struct world *w)
+static const char *check_one(struct world *w, unsigned slot)
+{
+    const char *wrong = tcp_check(w->engine, w->c[slot]);
+
+    return wrong != NULL ? wrong : ledger_check(&w->ledger[slot], w->engine, w->c[slot]);
+}
+
+static const char *check_all(struct world *w)
 {
     for (unsigned i = 0; i < WORLD_CONNECTIONS; i++) {
-        const char *wrong = w->c[i] != NULL ? tcp_check(w->engine, w->c[i]) : NULL;
+        const char *wrong = w->c[i] != NULL ? check_one(w, i) : NULL;
         if (wrong != NULL) {
             return wrong;
         }
@@ -106,6 +114,14 @@ static const char *judge_output(const struct tcp_connection *before, const struc
     return out->sacks > TCP_SACK_BLOCKS ? "too many SACK blocks" : NULL;
 }
 
+static void say(struct world *w, const uint8_t *header, uint32_t header_len, uint32_t len)
+{
+    for (uint32_t i = 0; i < header_len; i++) {
+        w->said = (w->said ^ header[i]) * 0x100000001B3u;
+    }
+    w->said = (w->said ^ len) * 0x100000001B3u;
+}
+
 static const char *pull(struct world *w, unsigned slot, uint32_t max_len, unsigned most)
 {
     struct tcp_segment out;
@@ -118,12 +134,15 @@ static const char *pull(struct world *w, unsigned slot, uint32_t max_len, unsign
             return NULL;
         }
         const char *wrong = judge_output(&before, &out);
+        wrong = wrong != NULL || w->is_forged ? wrong : ledger_output(&before, &out);
         if (wrong != NULL) {
             return wrong;
         }
-        if (tcp_header_write(&out, 1, 2, header) != tcp_header_len(&out)) {
+        const uint32_t header_len = (uint32_t)tcp_header_len(&out);
+        if (tcp_header_write(&out, 1, 2, header) != header_len) {
             return "header of another length than announced";
         }
+        say(w, header, header_len, out.len);
     }
     return most == OUTPUT_MOST ? "output without end" : NULL;
 }
@@ -161,6 +180,7 @@ static const char *receive(struct world *w, unsigned slot, const struct tcp_segm
 
     tcp_input(w->engine, w->c[slot], w->now_ns, segment, &result);
     const char *wrong = judge_result(&before, w->c[slot], segment, &result);
+    wrong = wrong != NULL ? wrong : ledger_input(&w->ledger[slot], &before, w->c[slot], &result);
     if (wrong != NULL) {
         return wrong;
     }
@@ -201,6 +221,7 @@ void world_open(struct world *w, unsigned slot, struct world_bytes *bytes)
     struct tcp_segment syn, ack;
     struct tcp_open open;
 
+    ledger_open(&w->ledger[slot]);
     peer_open(&open, bytes);
     syn = peer_first(bytes);
     if (w->c[slot] != NULL) {
@@ -271,6 +292,7 @@ static const char *user_tunes(struct world *w, unsigned slot, struct world_bytes
         tcp_set_receive_buffer(w->engine, c, w->now_ns, world_take16(bytes) << (kind & 7), &result);
     } else if (kind < 96) {
         tcp_drop_ranges(w->engine, c);
+        ledger_drop(&w->ledger[slot], c);
     } else if (kind < 160) {
         const uint32_t time = world_take32(bytes), interval = world_take16(bytes), limit = world_take8(bytes);
         tcp_set_options(w->engine, c, w->now_ns, kind & (TCP_NODELAY | TCP_KEEPALIVE), time, interval, limit,

@@ -1,8 +1,10 @@
 /* tcp_world_handoff.c: connections saved and loaded, frozen and thawed, offloaded and taken back, at any moment. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "tcp/handoff.h"
 #include "tcp/offload_state.h"
+#include "tcp/state.h"
 #include "tcp_world.h"
 
 enum { FREEZE_MOST = 300 };
@@ -63,6 +65,7 @@ static const char *offload_round(struct world *w, unsigned slot, uint32_t kind)
         return w->is_forged ? NULL : "an offloaded state that is not taken";
     }
     w->c[slot] = taken;
+    ledger_drop(&w->ledger[slot], taken);
     (void)tcp_to_offload(w->engine, taken, w->now_ns, taker.ticks_per_second, &back);
     if (taker.profile == TCP_PROFILE_RFC && (given.Cached.Flags & TCP_CONNECTION_KEEP_ALIVE_ENABLED) == 0) {
         given.Delegated.KeepAlive = back.Delegated.KeepAlive; /* a host suspects no attack */
@@ -91,5 +94,85 @@ const char *world_hand_off(struct world *w, unsigned slot, struct world_bytes *b
     if ((kind & 1) == 0) {
         tcp_thaw(w->engine, w->c[slot], w->now_ns, &result);
     }
+    return wrong;
+}
+
+/* -- a life in short ---------------------------------------------------------------------------------------- */
+
+const char *world_exercise(struct world *w, unsigned slot)
+{
+    enum { PULL = 128, SEGMENT = 0, QUEUE = 18, READ = 21, RELOAD = 25, LATER = 28, SOON = 30 };
+    static const uint8_t life[][12] = {
+        {PULL | SEGMENT, 0, 0, 0, 255, 15}, /* an ACK of all that was sent */
+        {PULL | QUEUE, 15, 0x40, 0}, /* the user writes */
+        {PULL | SEGMENT, 8, 0, 0, 255, 0}, /* data in order */
+        {PULL | SEGMENT, 8, 5, 1, 200, 0}, /* and beyond a gap */
+        {PULL | SEGMENT, 72, 4, 1, 200, 0, 1, 9, 0}, /* a block of what came out of order there */
+        {PULL | READ, 0x10, 0}, /* the user reads */
+        {PULL | SOON, 45}, /* timers */
+        {PULL | SEGMENT, 0, 0, 0, 1, 15},
+        {PULL | LATER, 0, 72, 22},
+        {RELOAD, 0}, /* once around a border */
+        {PULL | LATER, 0, 200, 23}, /* seconds */
+        {PULL | SEGMENT, 4, 0, 0, 255, 15}, /* a FIN */
+        {PULL | LATER, 0, 200, 24},
+    };
+    const char *wrong = NULL;
+
+    for (unsigned i = 0; i < sizeof life / sizeof life[0] && wrong == NULL && w->c[slot] != NULL; i++) {
+        uint8_t act[sizeof life[0]];
+        memcpy(act, life[i], sizeof act);
+        act[0] |= (uint8_t)(slot << 5);
+        struct world_bytes bytes = {act, sizeof act};
+        wrong = world_step(w, &bytes);
+    }
+    return wrong;
+}
+
+/* ---- two lives ---- */
+
+/* More than a timestamp lives (RFC 7323 5.5). */
+#define SHIFT_MS (UINT64_C(1) << 31 | 12345)
+
+/* The image in an engine of its own, as many milliseconds later, and what becomes of it. */
+static const char *mirror_live(struct world *mirror, const struct world *w, const uint8_t *image, size_t size,
+                               uint64_t shift_ms)
+{
+    memset(mirror, 0, sizeof *mirror);
+    mirror->engine = tcp_engine_create(&w->engine->config);
+    if (mirror->engine == NULL) {
+        abort();
+    }
+    mirror->now_ns = w->now_ns + shift_ms * 1000000;
+    if (tcp_load(mirror->engine, mirror->now_ns, image, size, &mirror->c[0]) != TCP_LOAD_OK) {
+        mirror->c[0] = NULL;
+        return "an image that is not taken by an engine with room";
+    }
+    return world_exercise(mirror, 0);
+}
+
+/* Times that mean nothing are anything: what counts is what they say, and whether they live. */
+static bool is_same_life(const struct world *one, const struct world *other)
+{
+    return one->said == other->said && (one->c[0] == NULL) == (other->c[0] == NULL)
+           && (one->c[0] == NULL || one->c[0]->state == other->c[0]->state);
+}
+
+const char *world_lives_alike(const struct world *w, const uint8_t *image, size_t size)
+{
+    static struct world early, late;
+    const char *wrong;
+
+    if (w->now_ns > UINT64_MAX / 4) {
+        return NULL; /* where time ends, clocks do not differ only */
+    }
+    wrong = mirror_live(&early, w, image, size, 0);
+    const char *other = mirror_live(&late, w, image, size, SHIFT_MS);
+    wrong = wrong != NULL ? wrong : other;
+    if (wrong == NULL && !is_same_life(&early, &late)) {
+        wrong = "two lives of an image differ";
+    }
+    world_end(&early);
+    world_end(&late);
     return wrong;
 }

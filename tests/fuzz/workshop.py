@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "targets.txt"
+#: Of drivers in C, with the package.
+HARNESS = "vnic/fuzz/harness"
 COMPILERS = 2
 SECONDS = 300
 LANGUAGE = ("-std=c11", "-D_POSIX_C_SOURCE=200809L")
@@ -58,16 +60,23 @@ class Flavour:
 
 
 _UNDEFINED = "-fno-sanitize-recover=undefined"
+#: What is made plainly, see there.
+PLAIN = HERE / "plain.txt"
 # What libFuzzer needs, without the tables of comparisons: mutators that keep a grammar do not ask them.
-_COUNTED = "-fsanitize-coverage=inline-8bit-counters,pc-table"
+_COUNTED = ("-fsanitize-coverage=inline-8bit-counters,pc-table", f"-fsanitize-coverage-ignorelist={PLAIN}")
+# Half as quick again, and nothing is lost: accesses that are proven to stay inside of a local variable are
+# not looked at; the stack of a function that returned never was, without an option of run time. Each check
+# of alignment is a branch that counts as two edges, a third of all: `memory` and `gcc-asan` have them.
+_QUICK = (f"-fsanitize-ignorelist={PLAIN}", "-mllvm", "-asan-use-stack-safety=1",
+          "-fsanitize-address-use-after-return=never", "-fno-sanitize=alignment")  # fmt: skip
 FLAVOURS = {
     flavour.name: flavour
     for flavour in (
         Flavour("asan", "clang", ("-O2", "-g1", "-fno-omit-frame-pointer", _UNDEFINED,
-                "-fsanitize=address,undefined", _COUNTED), ("-fsanitize=fuzzer",)),
-        Flavour("memory", "clang", ("-O2", "-g1", "-fno-omit-frame-pointer",
-                "-fsanitize=memory", _COUNTED), ("-fsanitize=fuzzer",)),
-        Flavour("bare", "clang", ("-O2", "-g1", _COUNTED),
+                "-fsanitize=address,undefined", *_QUICK, *_COUNTED), ("-fsanitize=fuzzer",)),
+        Flavour("memory", "clang", ("-O2", "-g1", "-fno-omit-frame-pointer", _UNDEFINED,
+                "-fsanitize=memory,alignment", *_COUNTED), ("-fsanitize=fuzzer",)),
+        Flavour("bare", "clang", ("-O2", "-g1", *_COUNTED),
                 ("-fsanitize=fuzzer",)),
         Flavour("gcc", "gcc", ("-O1", "-g1"), ()),
         Flavour("gcc-asan", "gcc", ("-O1", "-g1", "-fsanitize=address,undefined", _UNDEFINED), ()),
@@ -86,6 +95,11 @@ def targets() -> dict[str, Target]:
             always, _, alone = sources.partition("+")
             found[name] = Target(name, tuple(rooms), tuple(always.split()), tuple(alone.split()))
     return found
+
+
+def files_of(name: str, root: Path = ROOT) -> list[Path]:
+    """C files of a name of the table: one of this folder; with a folder of its own, some of the project's."""
+    return sorted(root.glob(f"{name}.c")) if "/" in name else [HERE / f"{name}.c"]
 
 
 @functools.cache
@@ -125,12 +139,13 @@ class Workshop:
         """All C files of a target."""
         core = [path for room in target.rooms for path in sorted((self.root / "csrc" / room).glob("*.c"))]
         own = target.sources if flavour.is_libfuzzer else (*target.sources, *target.alone)
-        return core + [HERE / f"{name}.c" for name in own]
+        return core + [path for name in own for path in files_of(name, self.root)]
 
     def includes(self) -> list[str]:
         """Where headers are."""
         csrc = self.root / "csrc"
-        return [f"-I{csrc}", f"-I{csrc / 'include'}", f"-I{HERE}"]
+        harness = self.root / HARNESS
+        return [f"-I{csrc}", f"-I{csrc / 'include'}", f"-I{HERE}", f"-I{harness}"]
 
     def build(self, target: Target, flavour: Flavour) -> Path:
         """The target as a program. Raises BuildError."""
@@ -150,10 +165,10 @@ class Workshop:
         folder = self.folder / flavour.name
         folder.mkdir(parents=True, exist_ok=True)
         core = _digest(sorted((self.root / "csrc").rglob("*.h"))) + repr(flavour).encode()
-        own = _digest(sorted(HERE.glob("*.h")))
+        own = _digest([PLAIN, *sorted(HERE.glob("*.h")), *sorted((self.root / HARNESS).glob("*.h"))])
 
         def compiled(source: Path) -> Path:
-            headers = core + own if source.parent == HERE else core
+            headers = core if source.is_relative_to(self.root / "csrc") else core + own
             digest = hashlib.sha256(headers + source.read_bytes()).hexdigest()[:20]
             made = folder / f"{source.stem}-{digest}.o"
             if not made.exists():

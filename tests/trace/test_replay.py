@@ -100,6 +100,27 @@ def test_the_first_difference_is_named(kind: EventType, values: dict[str, object
 
 
 @pytest.mark.requirement("TRC-21")
+@pytest.mark.parametrize(
+    ("kind", "field", "by"),
+    [
+        (EventType.DMA_WRITE, "index", 1), (EventType.DMA_WRITE, "index", -1),
+        (EventType.DMA_WRITE, "addr", 1), (EventType.DMA_WRITE, "addr", -1),
+        (EventType.DMA_WRITE, "time_ns", 1), (EventType.DMA_WRITE, "function", 1),
+        (EventType.INTERRUPT, "width", 1), (EventType.INTERRUPT, "width", -1),
+        (EventType.INTERRUPT, "value", 1), (EventType.INTERRUPT, "value", -1),
+    ],
+)  # fmt: skip
+def test_no_field_may_be_one_off(kind: EventType, field: str, by: int) -> None:
+    """An output that says less than the trace is as different as one that says more."""
+    last = next(each.number for each in EVENTS if each.type == kind and getattr(each, field) + by >= 0)
+    other = changed(last, **{field: getattr(EVENTS[last], field) + by})
+    with Replay(rewritten(lambda events: other(events)[: last + 1])) as replay:
+        assert replay.run() is Outcome.DIFFERENT
+        assert replay.difference is not None
+        assert replay.difference.number == last
+
+
+@pytest.mark.requirement("TRC-21")
 def test_an_output_too_many_and_one_too_few() -> None:
     number = the(EventType.DMA_WRITE, 3)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from tests.traces.findings import FINDINGS
 from vnic.abi import DmaPurpose, DmaStatus, FaultAction, FaultSite, ResetLevel
 from vnic.copy_engine import CopyEngine
 from vnic.device import Device
@@ -130,11 +131,12 @@ SCENARIOS: Final[dict[str, tuple[Callable[..., None], type]]] = {
     "resets": (resets, Device),
     "chimney": (chimney, Device),
     "copies": (copies, CopyEngine),
+    **{name: (case, Device) for name, case in FINDINGS.items()},
 }
 
 
 def record(name: str) -> bytes:
-    """Run a scenario; the trace of its first device of the kind."""
+    """Run a scenario; the trace of its first device of the kind; of a finding, the one that tells most."""
     scenario, kind = SCENARIOS[name]
     recordings = Recordings()
     recordings.start()
@@ -146,4 +148,4 @@ def record(name: str) -> bytes:
     octets = [each.octets() for each in taken if each.kind is kind]
     for each in taken:
         each.close()
-    return octets[0]
+    return max(octets, key=len) if name in FINDINGS else octets[0]
