@@ -8,10 +8,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tests.mutants.random.chart import Chart, draw
+from tests.mutants.random.inputs import Inputs
 from tests.mutants.random.operators import Change
 from tests.mutants.random.plant import Plant
 from tests.mutants.random.sample import Mutant, mutants
@@ -35,28 +37,55 @@ def options() -> argparse.Namespace:
         "--leave-out", action="append", default=[], metavar="FILE", help="csrc/...c, not mutated"
     )
     parser.add_argument("--again", action="store_true", help="only the survivors of --from, once more")
+    parser.add_argument(
+        "--more",
+        action="append",
+        default=[],
+        metavar="TEST",
+        help="file or folder, charted into a chart that is there",
+    )
+    parser.add_argument("--quick", action="store_true", help="the kept inputs alone; see --again")
+    parser.add_argument(
+        "--part",
+        type=part_of,
+        default=(0, 1),
+        metavar="K/N",
+        help="of each N mutants the Kth; --count of those",
+    )
     return parser.parse_args()
 
 
-def chart_of(folder: Path) -> Chart:
-    """The chart of an earlier run, or a new one."""
+def part_of(text: str) -> tuple[int, int]:
+    """`0/2` as numbers; argparse.ArgumentTypeError for what is none."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N with K below N")
+    return int(part), int(parts)
+
+
+def chart_of(folder: Path, more: list[str]) -> Chart:
+    """The chart of an earlier run, or a new one; `more`: tests to be charted anew."""
     path = folder / "chart.json.gz"
-    if not path.is_file():
-        print("charting which tests enter which lines: one run of the suite", flush=True)
+    asked = more if path.is_file() else ["tests"]
+    if asked:
+        print(f"charting which tests of {' '.join(asked)} enter which lines", flush=True)
         (folder / "chart").mkdir(parents=True, exist_ok=True)
-        draw(folder / "chart", ["tests"]).write(path)
+        drawn = draw(folder / "chart", asked)
+        (Chart.read(path).and_more(drawn) if path.is_file() else drawn).write(path)
     return Chart.read(path)
 
 
 class Campaign:
     """Plants, tries, heals and keeps what came of it in a file, a line each."""
 
-    def __init__(self, folder: Path, limit_seconds: float, results: Path) -> None:
-        chart = chart_of(folder)
+    def __init__(self, folder: Path, chart: Chart, limit_seconds: float, results: Path) -> None:
+        """With a limit of 0 the kept inputs alone are asked."""
         self._chart = chart
         self._plant = Plant(folder / "plant")
         self._plant.open()
-        self._trial = Trial(self._plant.folder, chart, limit_seconds)
+        inputs = Inputs(folder / "inputs", self._plant.object_of)
+        inputs.open()
+        self._trial = Trial(self._plant, chart, inputs, limit_seconds)
         self._results = results
 
     def try_out(self, mutant: Mutant) -> dict[str, Any]:
@@ -82,10 +111,10 @@ class Campaign:
         return row
 
     def _tried(self, mutant: Mutant) -> tuple[str, str]:
-        if not self._chart.of(mutant.file, mutant.change.line):
-            return NOT_ENTERED, ""
         witness = self._trial.killer(mutant)
-        return (SURVIVED, "") if witness is None else (KILLED, witness)
+        if witness is not None:
+            return KILLED, witness
+        return (SURVIVED if self._chart.of(mutant.file, mutant.change.line) else NOT_ENTERED), ""
 
 
 def tell(row: dict[str, Any]) -> None:
@@ -115,23 +144,28 @@ def kept_rows(path: Path) -> Rows:
 
 
 def wanted(chosen: argparse.Namespace, root: Path, rows: Rows) -> Iterator[Mutant]:
-    """Mutants of the seed that have no result yet; with --again, those that survived."""
+    """The first mutants of the seed that have no result yet; with --again, those that survived."""
     if chosen.again:
         survivors = [row["mutant"] for row in rows.values() if row["outcome"] in (SURVIVED, NOT_ENTERED)]
         yield from (Mutant(file, Change(*change)) for file, *change in survivors)
         return
-    for mutant in mutants(root, chosen.seed, tuple(chosen.leave_out)):
-        if sum(row["outcome"] in COUNTED for row in rows.values()) >= chosen.count:
-            return
-        if (mutant.file, *mutant.change) not in rows:
+    part, parts = chosen.part
+    counted = 0
+    for mutant in islice(mutants(root, chosen.seed, tuple(chosen.leave_out)), part, None, parts):
+        key = (mutant.file, *mutant.change)
+        if key not in rows:
             yield mutant
+        counted += rows[key]["outcome"] in COUNTED
+        if counted >= chosen.count:
+            return
 
 
 def main() -> int:
     """Exit status 1 when fewer than 85 % are killed."""
     chosen = options()
     results = chosen.earlier or chosen.folder / "results.jsonl"
-    campaign = Campaign(chosen.folder, chosen.limit, results)
+    chart = chart_of(chosen.folder, chosen.more)
+    campaign = Campaign(chosen.folder, chart, 0 if chosen.quick else chosen.limit, results)
     rows = kept_rows(results)
     for mutant in wanted(chosen, chosen.folder / "plant", rows):
         row = campaign.try_out(mutant)

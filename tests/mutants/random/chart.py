@@ -57,6 +57,20 @@ class Chart:
         bits = reduce(or_, near, 0)
         return [n for n in range(bits.bit_length()) if bits >> n & 1]
 
+    def and_more(self, other: Chart) -> Chart:
+        """With the tests of another chart beside; of one that both have, the other's lines."""
+        anew = {name for name, _ in other.tests}
+        old = sum(1 << n for n, (name, _) in enumerate(self.tests) if name not in anew)
+        shift = len(self.tests)
+        lines: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+        for file, of in self._lines.items():
+            for start, bits in of.items():
+                lines[file][start] = bits & old
+        for file, of in other._lines.items():
+            for start, bits in of.items():
+                lines[file][start] |= bits << shift
+        return Chart([*self.tests, *other.tests], lines)
+
     def write(self, path: Path) -> None:
         """As compressed JSON."""
         lines = {file: {str(n): f"{bits:x}" for n, bits in of.items()} for file, of in self._lines.items()}

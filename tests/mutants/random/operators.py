@@ -39,10 +39,12 @@ _UNARY_BEHIND = ("return", "case", "sizeof", "else")
 _ONE_SIDED = ("!", "~", "++", "--")
 _TRUTHS = {"true": "false", "false": "true"}
 _NOT_CALLS = ("if", "while", "for", "switch", "return", "sizeof", "offsetof")
-#: Parts of names of functions whose arguments may stand in any order.
-_SYMMETRIC = ("is_equal", "_min", "_max", "is_same")
+#: Parts of names of functions whose arguments may stand in any order: memcmp() is only asked for equality.
+_SYMMETRIC = ("is_equal", "_min", "_max", "is_same", "calloc", "memcmp")
 _NOT_REMOVED = ("if", "while", "for", "switch", "do", "else", "case", "default", "goto", "typedef", "static")
 _ASSERTIONS = ("static_assert", "_Static_assert", "vnic_assert")
+#: Asks for memory to be near, and has no effect that a program could see.
+_PREFETCH = "__builtin_prefetch"
 
 
 class Change(NamedTuple):
@@ -76,11 +78,11 @@ class Source:
         return self.text[self.tokens[first].start : self.tokens[last].end]
 
     def _is_spared(self, at: int) -> bool:
-        """Assertions are about our own mistakes: a build for use has none."""
+        """Assertions are about our own mistakes: a build for use has none. To prefetch does nothing else."""
         begin = at
         while begin > 0 and self.tokens[begin - 1].text not in (";", "{", "}"):
             begin -= 1
-        return self.tokens[begin].text in _ASSERTIONS
+        return self.tokens[begin].text in (*_ASSERTIONS, _PREFETCH)
 
     def _change(self, operator: str, first: int, last: int, text: str) -> Change:
         return Change(

@@ -31,8 +31,12 @@ class Plant:
         self._aside.mkdir(exist_ok=True)
         self.heal()
 
+    def object_of(self, source: str) -> Path:
+        """Where the object of a source file of the project lies."""
+        return self._workshop.object_of(source)
+
     def plant(self, mutant: Mutant) -> str | None:
-        """Build the module with it; what became of it when that was not possible or changed nothing."""
+        """Compile it; what became of it when that was not possible or changed nothing. See `link`."""
         path, compiled = self.folder / mutant.file, self._workshop.object_of(mutant.file)
         shutil.copy(compiled, self._aside / "object")
         shutil.copy(path, self._aside / "source")
@@ -46,8 +50,11 @@ class Plant:
         if compiled.read_bytes() == (self._aside / "object").read_bytes():
             self.heal()
             return "equivalent"
-        self._workshop.link()
         return None
+
+    def link(self) -> None:
+        """The module, of the objects as they are. Raises BuildError."""
+        self._workshop.link()
 
     def heal(self) -> None:
         """As before, if anything is broken; the module is linked anew by the next mutant."""

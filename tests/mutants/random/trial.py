@@ -9,10 +9,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from tests.mutants.random import chosen
 from tests.mutants.random.chart import Chart
+from tests.mutants.random.inputs import Inputs
+from tests.mutants.random.plant import Plant
 from tests.mutants.random.sample import Mutant
 
 #: What one start of pytest is worth: so much time of tests, from so many files.
@@ -82,13 +83,20 @@ def portions(chart: Chart, numbers: Sequence[int], limit_seconds: float) -> Iter
 class Trial:
     """Runs tests in the folder where a mutant is planted."""
 
-    def __init__(self, folder: Path, chart: Chart, limit_seconds: float) -> None:
-        self._folder = folder
+    def __init__(self, plant: Plant, chart: Chart, inputs: Inputs, limit_seconds: float) -> None:
+        self._plant = plant
+        self._folder = plant.folder
         self._chart = chart
+        self._inputs = inputs
         self._limit_seconds = limit_seconds
 
     def killer(self, mutant: Mutant) -> str | None:
         """The test that notices, or how it hangs or crashes; nothing when the mutant survives."""
+        if (noticed := self._inputs.killer(mutant)) is not None:
+            return noticed
+        if self._limit_seconds == 0:
+            return None
+        self._plant.link()
         for portion in portions(self._chart, ordered(self._chart, mutant), self._limit_seconds):
             noticed = self._run([self._chart.tests[number] for number in portion])
             if noticed is not None:
