@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import vnic
 from tests.c_objects import INCLUDE, flavour
-from tests.fuzz.workshop import HARNESS, LANGUAGE, ROOT, files_of, has_libfuzzer, targets
+from tests.fuzz.workshop import LANGUAGE, ROOT, files_of, has_libfuzzer, targets
 from tests.seeded.example_c import FAULTS
 from vnic.cli import main
 from vnic.config import DeviceConfig
@@ -221,7 +222,7 @@ def test_an_input_is_told_act_by_act(fuzz_program: Callable[[str], Path], tmp_pa
 def test_it_comes_with_the_package() -> None:
     """Its files are where a compiler is told, and the wheel has them."""
     assert {str(path) for path in sources()} <= set(arguments())
-    assert FOLDER == ROOT / HARNESS and len(sources()) > 10
+    assert Path(vnic.__file__).parent / "fuzz/harness" == FOLDER and len(sources()) > 10
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     packaged = project["tool"]["setuptools"]["package-data"]["vnic"]
     assert {"fuzz/harness/*.c", "fuzz/harness/*.h"} <= set(packaged)

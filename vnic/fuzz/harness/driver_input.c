@@ -118,7 +118,9 @@ struct list {
 static void list_read(struct list *list, const uint8_t *in, size_t len)
 {
     memset(list, 0, sizeof *list);
-    memcpy(list->options, in, len < FUZZ_OPTION_BYTES ? len : FUZZ_OPTION_BYTES);
+    if (len > 0) {
+        memcpy(list->options, in, len < FUZZ_OPTION_BYTES ? len : FUZZ_OPTION_BYTES);
+    }
     for (size_t at = FUZZ_OPTION_BYTES; at < len && list->count < FUZZ_ACTS_MOST; at += FUZZ_ACT_BYTES) {
         memcpy(list->act[list->count++], in + at, len - at < FUZZ_ACT_BYTES ? len - at : FUZZ_ACT_BYTES);
     }
