@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 CARD = ("base", "gen", "wire", "pci", "tcp", "nic")
-ROOMS = (*CARD, "copy", "trace")
+ROOMS = (*CARD, "copy", "stack", "trace")
 WARNINGS = ["-Wall", "-Wextra", "-Wstrict-prototypes", "-Wconversion", "-Wshadow", "-Werror"]
 PLAIN = ["-O1"]
 INCLUDE = [f"-I{CSRC}", f"-I{CSRC / 'include'}"]
@@ -55,7 +55,7 @@ def _digest(flags: list[str]) -> str:
 
 
 def _compile(folder: Path, flags: list[str]) -> None:
-    """All rooms of devices, each in a folder of its own, shared out between compilers that run at once."""
+    """All rooms, each in a folder of its own, shared out between compilers that run at once."""
     lots: list[tuple[Path, list[str]]] = []
     for room in ROOMS:
         target = folder / room
@@ -75,7 +75,7 @@ def _compile(folder: Path, flags: list[str]) -> None:
 
 
 def room_folders(flags: list[str]) -> dict[str, Path]:
-    """Where the object files of each room of the card are; for coverage they lie where the report looks."""
+    """Where the object files of each room are; for coverage they lie where the report looks."""
     folder = ROOT / "build" / "tests-objects" / ("-".join(flags).replace(",", "-").replace("=", "-"))
     folder.mkdir(parents=True, exist_ok=True)
     stamp, digest = folder / "stamp", _digest(flags)

@@ -81,19 +81,10 @@ def fuzz_program(fuzz_folder: Path) -> Callable[[str], Path]:
     return functools.cache(lambda name: _program(fuzz_folder, targets()[name]))
 
 
-def _stack_objects(folder: Path) -> list[str]:
-    """The stack's room, which nothing else is linked with."""
-    room = folder / "stack"
-    room.mkdir(exist_ok=True)
-    _compile(room, set((ROOT / "csrc" / "stack").glob("*.c")))
-    return sorted(map(str, room.glob("*.o")))
-
-
 def _kept_program(folder: Path, target: Target) -> Path:
     """A target as a program that says all that the core does with its inputs."""
     own = _objects(folder, kept.sources(target))
-    core = objects_of([room for room in target.rooms if room != "stack"], flavour())
-    core += _stack_objects(folder) if "stack" in target.rooms else []
+    core = objects_of(target.rooms, flavour())
     return kept.link(["gcc", *flavour()], own, core, folder / f"kept_{target.name}")
 
 
