@@ -61,7 +61,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=("python", "libfuzzer"),
         default="python",
-        help="of `driver`: libfuzzer builds a driver in C with the harness, by clang (python)",
+        help="of `driver`: libfuzzer builds harness and driver by clang, --driver FILE.c (python)",
     )
     parser.add_argument("--limit", type=_seconds, default=LIMIT_S, metavar="S", help="of one execution (20)")
     parser.add_argument(
