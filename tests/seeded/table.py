@@ -6,6 +6,7 @@ from tests.seeded import (
     adapter,
     borders,
     card,
+    card_details,
     chimney,
     connection,
     datapath,
@@ -14,6 +15,7 @@ from tests.seeded import (
     example_python,
     features,
     function,
+    function_details,
     miniport,
     offloads,
     pci,
@@ -37,6 +39,8 @@ FAULTS: tuple[Fault, ...] = (
     *connection.FAULTS,
     *engine.FAULTS,
     *borders.FAULTS,
+    *card_details.FAULTS,
+    *function_details.FAULTS,
 )
 
 #: For every run of CI: one of each room, quick to build.

@@ -214,6 +214,64 @@ def transfers_over_several_mappings(rig: Rig) -> None:
 
 
 @card_case(
+    manual("PCI-15", "pci"),
+    "memory that was taken away is not touched again, whoever used it; what is mapped there now is",
+)
+def memory_that_is_taken_away(rig: Rig) -> None:
+    """Frames in and out, and fills, by one page; it is unmapped, alone or with all; then another."""
+    for way in ("unmap", "unmap_all"):
+        pages = [bytearray(_PAGE), bytearray(_PAGE)]
+        for number, page in enumerate(pages):
+            rig.device.map(_NOWHERE, page, Map.READ | Map.WRITE)
+            page[:100] = plain_frame(100, number, PEER)
+            rig[0].send_raw([rig[0].piece(b"", addr=_NOWHERE, len=100, rs=1)])
+            assert rig.sent() == [plain_frame(100, number, PEER)], f"{way}: bytes of another page are sent"
+            rig[0].poll()
+            _through_a_page(rig, number)
+            assert _fill(rig, _NOWHERE + 3000, 100) == TestResult.OK
+            found = bytes(page[1000:1090]), bytes(page[3000:3100])
+            assert found == (plain_frame(90, number), b"\x5a" * 100), f"{way}: page {number} was not written"
+            kept = bytes(page)
+            if way == "unmap":
+                rig.device.unmap(_NOWHERE, _PAGE)
+            else:
+                rig.device.unmap_all()
+            assert _fill(rig, _NOWHERE, 4) == TestResult.DMA_ERROR, f"{way}: the page is written after that"
+            assert _copy(rig, _NOWHERE, rig.memory.base, 4) == TestResult.DMA_ERROR, f"{way}: it is read"
+            if way == "unmap_all":
+                _without_memory(rig)
+            assert bytes(page) == kept
+        assert bytes(pages[0][1000:1090]) == plain_frame(90, 0), f"{way}: the first page was written again"
+    through(rig)
+
+
+def _without_memory(rig: Rig) -> None:
+    """Nothing is read or written of what is not there; then it is there again."""
+    before = bytes(rig[0].cq_memory.view), bytes(rig[0].buffers.view)
+    rig.inject(plain_frame(90, 5))
+    rig[0].send(plain_frame(90, 5, PEER))
+    assert rig.sent() == [], "a frame is sent out of memory that is not there"
+    after = bytes(rig[0].cq_memory.view), bytes(rig[0].buffers.view)
+    assert after == before, "memory that is not there is written"
+    rig.device.map(rig.memory.base, rig.memory.view, Map.READ | Map.WRITE)
+    rig[0].reset()
+    rig[0].start()
+    rig[0].post_rx(8)
+
+
+def _through_a_page(rig: Rig, number: int) -> None:
+    """A frame comes into the page, by a receive ring of its own."""
+    rig[0].put(BAR0.QP_RX_CTRL, 0)
+    rig[0].start_rx()
+    rig[0].post_rx(4, buffers=[_NOWHERE + 1000] * 4)
+    rig.inject(plain_frame(90, number))
+    rig[0].poll()
+    rig[0].put(BAR0.QP_RX_CTRL, 0)
+    rig[0].start_rx()
+    rig[0].post_rx(8)
+
+
+@card_case(
     manual("TEST-2", "overview"),
     "FILL, COPY and INVERT do what they say with 1 to 65,536 bytes, and end with an event",
 )

@@ -169,3 +169,54 @@ def events(rig: Rig) -> None:
     assert rig.field(BAR0.GLB_EVENT, "RING") == 1, "a ring that stopped is no event"
     assert rig.field(BAR0.QP_TX_STATUS, "ERROR") != 0
     assert messages(rig) == [1]
+
+
+def _waiting(rig: Rig, level: InterruptKind) -> int:
+    """Pending bits of the level in force."""
+    if level == InterruptKind.MSIX:
+        return rig.device.read(2, MSIX_TABLE.PBA.offset, 8)
+    return rig.device.config_read(CONFIG.MSI_PENDING.offset)
+
+
+@card_case(
+    manual("PCI-34", "pci"),
+    "256 interrupts wait at most: one like another is that one, any other is pending until there is room",
+    pairs=2,
+    vectors=4,
+)
+def interrupts_that_nobody_takes(rig: Rig) -> None:
+    """With MSI-X and with MSI: 256 messages of one vector, then of all, twice; take them; and once more."""
+    for level in (InterruptKind.MSIX, InterruptKind.MSI):
+        rig.set_level(level)
+        for _ in range(2):
+            messages(rig)
+            for _ in range(256):
+                rig.put(BAR0.TEST_FIRE, 1)
+            for vector in (3, 0, 1, 3, 0):
+                rig.put(BAR0.TEST_FIRE, vector)
+            assert _waiting(rig, level) == 0b1001, f"{level.name}: pending bits {_waiting(rig, level):#b}"
+            found = messages(rig)
+            assert found == [1] * 256 + [0, 3], f"{level.name}: {len(found)} messages, the last {found[-3:]}"
+            assert _waiting(rig, level) == 0, f"{level.name}: something is pending though there was room"
+
+
+@card_case(
+    manual("PCI-34", "pci"),
+    "the line keeps its level while 256 changes of it wait, and then has the one that is true",
+    level=InterruptKind.INTX,
+    pairs=2,
+)
+def changes_of_the_line_that_nobody_takes(rig: Rig) -> None:
+    """The line goes up and down 128 times; then up, or up and down; take what waits."""
+    messages(rig)
+    for is_up in (1, 0):
+        for _ in range(128):
+            rig.put(BAR0.TEST_FIRE, 0)
+            rig.get(BAR0.INT_CAUSE)
+        rig.put(BAR0.TEST_FIRE, 0)
+        if not is_up:
+            rig.get(BAR0.INT_CAUSE)
+        found = messages(rig)
+        assert found == [1, 0] * 128 + [1] * is_up, f"{len(found)} changes, the last {found[-3:]}"
+        rig.get(BAR0.INT_CAUSE)
+        assert messages(rig) == [0] * is_up, "the line is not where its causes are"

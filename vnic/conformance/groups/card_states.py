@@ -202,3 +202,28 @@ def pending_messages_over_resets(rig: Rig) -> None:
                 f"{level} reset: a pending message of {kind.name} is sent, or is lost"
             )
             rig.set_level(InterruptKind.INTX)
+
+
+@card_case(
+    manual("RST-1", "reset"),
+    "an interval that runs at a reset holds nothing back after it, though no time went by",
+    pairs=2,
+    vectors=4,
+)
+def intervals_over_resets(rig: Rig) -> None:
+    """Two vectors within their intervals, one with a cause; each level of reset; a cause of each at once."""
+    for level in _LEVELS:
+        for vector in (1, 3):
+            rig.put(BAR0.VEC_INTERVAL, 1_000_000_000, vector)
+            rig.put(BAR0.TEST_FIRE, vector)
+        rig.put(BAR0.TEST_FIRE, 3)
+        messages(rig)
+        _reset(rig, level)
+        _come_back(rig, InterruptKind.MSIX)
+        assert messages(rig) == [], f"{level} reset: what waited for its interval is raised"
+        assert rig.device.next_deadline_ns() is None, f"{level} reset: something is due that nobody waits for"
+        for vector in (1, 3):
+            rig.put(BAR0.TEST_FIRE, vector)
+            assert messages(rig) == [vector], (
+                f"{level} reset: vector {vector} waits for an interval of before"
+            )

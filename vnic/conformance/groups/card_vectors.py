@@ -273,3 +273,39 @@ def accesses_do_no_work(rig: Rig) -> None:
         f"not IDLE after a run; {bound} steps were said to be enough"
     )
     assert len(rig[0].take()) == 3
+
+
+@card_case(
+    manual("INT-7", "interrupts"),
+    "an event interrupts for itself: one that is disabled is silent though an enabled one stands",
+    pairs=2,
+)
+def events_beside_others(rig: Rig) -> None:
+    """LINK and TEST: one stands, and the other happens, with each of them enabled and not; twice in a row."""
+    event = rig.get(BAR0.GLB_EVENT_VECTOR)
+
+    def happen(name: str) -> None:
+        if name == "LINK":
+            rig.device.set_link(1_000 if rig.get(BAR0.GLB_SPEED) != 1_000 else 10_000)
+        else:
+            rig.put(BAR0.TEST_DMA_LEN, 0)
+            rig.put(BAR0.TEST_DMA_CMD, BAR0.TEST_DMA_CMD.encode(GO=1))
+
+    for stands, other in (("LINK", "TEST"), ("TEST", "LINK")):
+        for enabled in ((), (stands,), (other,), (stands, other)):
+            rig.put(BAR0.GLB_EVENT_ENABLE, 0)
+            rig.put(BAR0.GLB_EVENT, BAR0.GLB_EVENT.mask())
+            happen(stands)
+            rig.put(BAR0.GLB_EVENT_ENABLE, BAR0.GLB_EVENT_ENABLE.encode(**dict.fromkeys(enabled, 1)))
+            messages(rig)
+            for _ in range(2):
+                happen(other)
+                found = messages(rig)
+                wanted = [event] * (other in enabled)
+                assert found == wanted, (
+                    f"{stands} stands, enabled {enabled or 'none'}: {other} raises {found}"
+                )
+            happen(stands)
+            assert messages(rig) == [event] * (stands in enabled), (
+                f"{stands} again, enabled {enabled or 'none'}"
+            )
