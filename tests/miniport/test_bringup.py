@@ -101,6 +101,31 @@ def test_a_block_elsewhere_is_used_where_it_is() -> None:
     assert asked[-1] == moved + BAR0.MAC_RX_MAX.offset - BAR0.MAC_TYPE.offset
 
 
+@pytest.mark.requirement("PROG-25")
+def test_a_card_that_is_gone_is_not_touched() -> None:
+    """Its registers read as they would, all ones, and nothing reaches it."""
+    system = machine()
+    system.enable_device()
+    asked: list[int] = []
+
+    def change(offset: int, value: int) -> int:
+        asked.append(offset)
+        return value
+
+    registers = Registers(Doctored(system, change))
+    registers.discover()
+    assert registers.is_answering
+    registers.let_go()
+    asked.clear()
+    registers.write(BAR0.MAC_RX_MAX, 1000)
+    registers.write(BAR0.MAC_ADDR, 1)
+    assert registers.read(BAR0.MAC_RX_MAX) == (1 << 32) - 1
+    assert registers.read(BAR0.MAC_ADDR) == (1 << 64) - 1
+    assert not registers.is_answering
+    assert not asked
+    assert system.read(0, BAR0.MAC_RX_MAX.offset) != 1000
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [

@@ -51,7 +51,8 @@ class Minimal(PlainMiniport):
         self.undo.callback(self.quiet)  # PROG-21
 
     def quiet(self) -> None:
-        reset_device(self.registers)
+        if not self.is_gone:
+            reset_device(self.registers)
 
     def restart_rings(self) -> bool:
         self.registers.write(BAR0.QP_CQ_CTRL, BAR0.QP_CQ_CTRL.encode(RESET=1))  # PROG-22

@@ -440,6 +440,7 @@ class Adapter(Miniport):
     def _forget_card(self) -> None:
         """Every send ends now; buffers are the driver's again."""
         self.is_removed = True
+        self.card.registers.let_go()
         self.card.interrupts.is_live = False
         with self._passing():
             self._complete_sends(self.card.forget(NDIS_STATUS.ADAPTER_REMOVED))

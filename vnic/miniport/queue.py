@@ -104,8 +104,8 @@ class QueuePair:
 
     def _doorbell(self, name: str) -> Callable[[int], None]:
         offset = self._registers.offset(BAR0.MAP[name], self.index)
-        write = self._registers.window.write32
-        return lambda index: write(offset, index)
+        registers = self._registers
+        return lambda index: registers.window.write32(offset, index)
 
     # -- life --------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vnic.gen.enums import BlockType
 from vnic.gen.model import Register
 from vnic.gen.registers import BAR0
-from vnic.host.bus import Bus
+from vnic.host.bus import Bus, Window
 
 BAR = 0
 ALL_ONES = 0xFFFFFFFF
@@ -38,11 +38,25 @@ def _block_of(register: Register) -> BlockType:
     return max((at, block) for block, at in _DESCRIBED.items() if at <= register.offset)[1]
 
 
+def _drop(offset: int, value: int) -> None:
+    """A write to a card that is gone."""
+
+
+class _Nothing:
+    """The window of a card that is gone: it is not touched, and reads as it would."""
+
+    read8 = staticmethod(lambda offset: 0xFF)
+    read16 = staticmethod(lambda offset: 0xFFFF)
+    read32 = staticmethod(lambda offset: ALL_ONES)
+    read64 = staticmethod(lambda offset: ALL_ONES << 32 | ALL_ONES)
+    write8 = write16 = write32 = write64 = staticmethod(_drop)
+
+
 class Registers:
     """Accesses by register; `discover` must have run. 64-bit registers are read and written whole."""
 
     def __init__(self, bus: Bus) -> None:
-        self.window = bus.window(BAR)
+        self.window: Window = bus.window(BAR)
         self._size = bus.bar_size(BAR)
         self._shift: dict[BlockType, int] = {}
         self._base: dict[str, int] = {}
@@ -100,6 +114,10 @@ class Registers:
             self.window.write64(offset, value)
         else:
             self.window.write32(offset, value)
+
+    def let_go(self) -> None:
+        """The card is gone: touch it no more. [PROG-25]"""
+        self.window = _Nothing()
 
     def field(self, register: Register, name: str, index: int = 0) -> int:
         """One field of a register."""

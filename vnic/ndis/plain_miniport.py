@@ -234,7 +234,7 @@ class PlainMiniport(Miniport):
     def pause(self, parameters: PauseParameters) -> NDIS_STATUS:
         """MiniportPause: no more receives; pends while anything is out."""
         self.is_running = False
-        self.listen(0)
+        self._listen(0)
         self._is_pausing = self._is_busy
         return NDIS_STATUS.PENDING if self._is_pausing else NDIS_STATUS.SUCCESS
 
@@ -250,8 +250,12 @@ class PlainMiniport(Miniport):
     def restart(self, parameters: RestartParameters) -> NDIS_STATUS:
         """MiniportRestart."""
         self.is_running = True
-        self.listen(self._filter)
+        self._listen(self._filter)
         return NDIS_STATUS.SUCCESS
+
+    def _listen(self, packet_filter: int) -> None:
+        if not self.is_gone:
+            self.listen(packet_filter)
 
     # -- sends -------------------------------------------------------------------------------------------
 

@@ -114,7 +114,7 @@ def paused_when_it_goes(bench: Bench) -> None:
     gone(bench)
 
 
-@case(_NOTIFY, "after NdisDevicePnPEventSurpriseRemoved the driver touches no register", is_rough=True)
+@case(_NOTIFY, "sends end although the card is gone, before it is said and after", is_rough=True)
 def silent_after_the_notice(bench: Bench) -> None:
     """Pull the card under traffic, wait 10 s of virtual time, and send again before it is said: all ends."""
     flows(bench, 100, 6)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from vnic.abi import EventType
 from vnic.conformance.case import NotSupported, case
 from vnic.conformance.drive import OK, ONE, SHORT_RINGS, flows, frames_to, outgoing, statuses
 from vnic.conformance.groups.removal import gone
 from vnic.conformance.pages import ddi, guide, manual
+from vnic.events import Event
+from vnic.ndis.attributes import PnpEvent
+from vnic.ndis.oid import OID
+from vnic.ndis.oid_request import query, set_
 from vnic.ndis.states import AdapterState
 from vnic.ndis.status import NDIS_STATUS
 from vnic.ndis.structures import LinkState, MediaConnectState
 from vnic.testbench.bench import Bench
-from vnic.testbench.frames import PEER, plain_frame
+from vnic.testbench.frames import PEER, plain_frame, tcp_frame
 
 _SURPRISE = guide("handling-the-surprise-removal-of-a-nic")
 _NOTIFY = ddi("nc-ndis-miniport_device_pnp_event_notify")
@@ -50,6 +56,60 @@ def sends_come_back_by_the_notice(bench: Bench) -> None:
     assert NDIS_STATUS.RESET_IN_PROGRESS not in ended, (
         "sends of an adapter that is gone end RESET_IN_PROGRESS"
     )
+
+
+def _accesses(bench: Bench, act: Callable[[], object]) -> list[str]:
+    """The register accesses that the driver tries meanwhile."""
+    seen: list[Event] = []
+    with bench.device.observe(seen.append, (EventType.MMIO_READ, EventType.MMIO_WRITE)):
+        act()
+        bench.settle()
+    return [f"{each.type.name} at 0x{each.addr:x}" for each in seen if each.index == 0]
+
+
+def _assert_untouched(bench: Bench) -> None:
+    bench.protocol.keeps_nbls = True
+    bench.receive(*frames_to(bench.station, 5))
+    bench.settle()
+    flows(bench, 100, 12)
+    bench.device.remove()
+    bench.device.is_manual = False
+    bench.adapter.notify_pnp(PnpEvent.SURPRISE_REMOVED)
+    bench.settle()
+    acts: dict[str, Callable[[], object]] = {
+        "OID_GEN_CURRENT_PACKET_FILTER": lambda: bench.request(
+            set_(OID.GEN_CURRENT_PACKET_FILTER, b"\x01\0\0\0")
+        ),
+        "OID_GEN_STATISTICS": lambda: bench.request(query(OID.GEN_STATISTICS, 1024)),
+        "a send": lambda: bench.send(plain_frame(80, 99, PEER)),
+        "the return of NBLs": bench.protocol.release,
+        "ten seconds": lambda: bench.advance(10 * _SECOND_NS),
+        "the halt": lambda: gone(bench),
+    }
+    for what, act in acts.items():
+        found = _accesses(bench, act)
+        assert not found, f"{what} touches the card: {found[:3]}"
+
+
+@case(
+    _GONE,
+    "a driver that knows that its card is gone touches no register, whatever it is called for",
+    **_EMPTY,
+)
+def no_register_after_the_notice(bench: Bench) -> None:
+    """Notice, with sends under way and NBLs lent; then requests, a send, the NBLs, checks, the halt."""
+    _assert_untouched(bench)
+
+
+@case(
+    _GONE, "a driver of many queues knows of each that its card is gone", is_rough=True, keywords=SHORT_RINGS
+)
+def no_register_of_any_queue(bench: Bench) -> None:
+    """The same on four processors, with flows for each queue there is."""
+    bench.set_rss()
+    bench.protocol.keeps_nbls = True
+    bench.receive(*(tcp_frame(bytes(60), ports=(n, 80), to=bench.station) for n in range(1000, 1012)))
+    _assert_untouched(bench)
 
 
 @case(_NOTIFY, "sends of every length of queue come back by the notice", **_EMPTY)
