@@ -13,6 +13,7 @@ from tests.seeded import (
     engine,
     example_c,
     example_python,
+    examples_engine,
     features,
     function,
     function_details,
@@ -41,6 +42,7 @@ FAULTS: tuple[Fault, ...] = (
     *borders.FAULTS,
     *card_details.FAULTS,
     *function_details.FAULTS,
+    *examples_engine.FAULTS,
 )
 
 #: For every run of CI: one of each room, quick to build.

@@ -35,6 +35,8 @@ GROUPS: Mapping[Subject, tuple[str, ...]] = {
         "engine_channels",
         "engine_interrupts",
         "engine_errors",
+        "engine_overlap",
+        "engine_state",
     ),
 }
 

@@ -87,6 +87,8 @@ GROUPS = (
     "engine_channels",
     "engine_interrupts",
     "engine_errors",
+    "engine_overlap",
+    "engine_state",
 )
 
 

@@ -110,6 +110,41 @@ def descriptors_that_are_refused(rig: EngineRig) -> None:
         rig.memory.rewind(mark)
 
 
+def _room(at: int, is_broken: bool) -> int:
+    """Bytes from `at` of a page to where a page break ends, or to the largest transfer."""
+    return 2 * PAGE - at if is_broken else 1 << 20
+
+
+@engine_case(
+    manual("DMA-40", "netdma"),
+    "with page breaks a transfer is as long as the shorter of both ends, each counted from its own offset",
+)
+def sizes_with_page_breaks(rig: EngineRig) -> None:
+    """Break source, destination and both, from unlike offsets: the last size that fits, and one byte more."""
+    channel = rig.channel(0)
+    source = rig.memory.put(content(4 * PAGE), align=PAGE)
+    target = rig.memory.alloc(4 * PAGE, align=PAGE)
+    for src_brk, dst_brk in ((1, 0), (0, 1), (1, 1)):
+        for src_at, dst_at in ((0, 0), (64, 0), (PAGE - 1, 5), (5, PAGE - 1)):
+            limit = min(_room(src_at, bool(src_brk)), _room(dst_at, bool(dst_brk)))
+            for size, bit in ((limit, 0), (limit + 1, Chanerr.DESC_LENGTH)):
+                rig.memory.set(target, bytes(4 * PAGE))
+                channel.post(
+                    CopyDescriptor(
+                        size=size, src=source + src_at, dst=target + dst_at, src_brk=src_brk, dst_brk=dst_brk,
+                        next_src=source + PAGE, next_dst=target + PAGE,
+                    )
+                )  # fmt: skip
+                channel.counted = channel.posted - 1
+                channel.start()
+                what = f"breaks {src_brk}{dst_brk}, {size} bytes from {src_at} to {dst_at}"
+                assert channel.chanerr == bit, f"{what}: CHANERR {channel.chanerr:#x}, not {bit:#x}"
+                wanted = b"" if bit else content(4 * PAGE)[src_at : src_at + size]
+                found = rig.memory.get(target, 4 * PAGE)
+                assert found == (bytes(dst_at) + wanted).ljust(4 * PAGE, b"\0"), f"{what}: other bytes"
+                channel.command("RESET")
+
+
 @engine_case(
     manual("DMA-40", "netdma"),
     "chain addresses and NEXT that are not aligned or lead nowhere have their bits",

@@ -3,6 +3,7 @@ recovers, goes on."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from vnic.abi import DmaPurpose, FaultAction, FaultSite
@@ -85,6 +86,54 @@ def payload_that_cannot_be_moved(bench: Bench) -> None:
     bench.protocol.received.clear()
     bench.transmitted.clear()
     after_an_error(bench, _dma(FaultSite.DMA_WRITE, DmaPurpose.DATA))
+
+
+def _spoiled(bench: Bench, good_after: int) -> None:
+    """More frames than there are buffers cannot be written; each `good_after` of them is followed by a good
+    one."""
+    many = bench.device.read32(BAR0.QP_RX_COUNT.offset) + 20
+    error = Fault(
+        site=FaultSite.DMA_WRITE, action=FaultAction.ERROR, index=DmaPurpose.DATA, count=many, argument=1
+    )
+    spoilt = frames_to(bench.station, 4, 100)
+    good = frames_to(bench.station, 4, 120, first=0xD00D)
+    for start in range(0, many, good_after):
+        count = min(good_after, many - start)
+        with bench.device.arm(replace(error, count=count)) as handle:
+            for number in range(count):
+                bench.receive(spoilt[number % 4])
+                bench.settle()
+            assert handle.fired == count, f"{handle.fired} of {count} frames found a buffer"
+        assert not bench.received, "a frame was indicated that could not be written"
+        if start + count < many:
+            bench.receive(good[start % 4])
+            bench.settle()
+            assert bench.received == [good[start % 4]], f"no frame arrives after {start + count} errors"
+            bench.protocol.received.clear()
+    bench.protocol.received.clear()
+    works(bench, f"after {many} frames that could not be written")
+
+
+@case(
+    manual("PROG-14"),
+    "a buffer whose frame has an error is the card's again, however many do: none is lost",
+    is_rough=True,
+    **_EMPTY,
+)
+def more_errors_than_buffers(bench: Bench) -> None:
+    """As many frames as the ring has descriptors, and twenty more, cannot be written; then frames arrive."""
+    _spoiled(bench, good_after=1 << 20)
+
+
+@case(
+    manual("PROG-14"),
+    "a buffer whose frame has an error is the card's again, with good frames between",
+    is_rough=True,
+    **_EMPTY,
+)
+def more_errors_than_buffers_among_good_frames(bench: Bench) -> None:
+    """The same, where each tenth frame is a good one."""
+    _spoiled(bench, good_after=9)
 
 
 @case(

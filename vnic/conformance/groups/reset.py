@@ -13,6 +13,7 @@ from vnic.conformance.drive import (
     flows,
     frames_to,
     let_go,
+    outgoing,
     resets,
     same,
     set_filter,
@@ -22,7 +23,8 @@ from vnic.conformance.drive import (
 )
 from vnic.conformance.pages import ddi, manual
 from vnic.fault import Fault
-from vnic.gen.registers import BAR0
+from vnic.function import UNBOUNDED, Budget
+from vnic.gen.registers import BAR0, MacTxCtrl
 from vnic.ndis.oid import OID, PacketFilter
 from vnic.ndis.status import NDIS_STATUS
 from vnic.testbench.bench import Bench
@@ -30,6 +32,7 @@ from vnic.testbench.frames import PEER, plain_frame
 
 _RESET = ddi("nc-ndis-miniport_reset")
 _HANG = ddi("nc-ndis-miniport_check_for_hang")
+_A_STEP = Budget(1, UNBOUNDED.bytes)
 _EMPTY: dict[str, Any] = {"keywords": SHORT_RINGS} | ONE
 
 
@@ -158,6 +161,52 @@ def a_healthy_adapter_is_not_reset(bench: Bench) -> None:
             bench.device.set_link(0 if second == 8 else 10_000)
         bench.advance(2_000_000_000)
     assert resets(bench) == 0, f"it was reset {resets(bench)} times"
+    works(bench)
+
+
+def _lets_go(bench: Bench) -> None:
+    """The transmitter is on for as long as one frame takes."""
+    control = bench.device.read32(BAR0.MAC_TX_CTRL.offset)
+    before = bench.device.read64(BAR0.STAT_TX_UNICAST_FRAMES.offset)
+    bench.device.is_manual = True
+    bench.device.write32(BAR0.MAC_TX_CTRL.offset, control | MacTxCtrl.ENABLE)
+    while bench.device.read64(BAR0.STAT_TX_UNICAST_FRAMES.offset) == before:
+        assert bench.device.run(_A_STEP).steps, "nothing is left to send"
+    bench.device.write32(BAR0.MAC_TX_CTRL.offset, control & ~MacTxCtrl.ENABLE)
+    let_go(bench)
+
+
+@case(_HANG, "hardware that is slow does not hang: a list of which one packet after another leaves", **ONE)
+def a_list_that_leaves_slowly(bench: Bench) -> None:
+    """Lists of twelve packets and of one; each two seconds the card sends a frame."""
+    frames = outgoing(12)
+    control = bench.device.read32(BAR0.MAC_TX_CTRL.offset)
+    bench.device.write32(BAR0.MAC_TX_CTRL.offset, control & ~MacTxCtrl.ENABLE)
+    bench.send(*frames)
+    bench.send(frames[0])
+    while len(bench.transmitted) < 13:
+        bench.advance(2_000_000_000)
+        assert resets(bench) == 0, f"it was reset after {len(bench.transmitted)} of 13 frames"
+        _lets_go(bench)
+    bench.device.write32(BAR0.MAC_TX_CTRL.offset, control)
+    bench.settle()
+    same(bench.transmitted, [*frames, frames[0]], "left")
+    assert statuses(bench) == [OK, OK], f"the lists ended {statuses(bench)}"
+    works(bench, "after a card that was slow")
+
+
+@case(_HANG, "sends that each come back in time are no hang, however often one is on its way", **ONE)
+def a_send_at_every_check(bench: Bench) -> None:
+    """Twenty times a list of one or three packets is with the card for two seconds, then comes back."""
+    frames = outgoing(3)
+    for turn in range(20):
+        bench.device.is_manual = True
+        bench.send(*frames[: 1 + turn % 2 * 2])
+        bench.advance(2_000_000_000)
+        let_go(bench)
+        assert len(statuses(bench)) == turn + 1, "a send did not come back"
+    assert resets(bench) == 0, f"it was reset {resets(bench)} times"
+    assert set(statuses(bench)) == {OK}, "sends failed"
     works(bench)
 
 

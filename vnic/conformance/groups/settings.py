@@ -44,6 +44,10 @@ def the_address_that_is_configured(bench: Bench) -> None:
     permanent = bench.query(OID.O802_3_PERMANENT_ADDRESS, 6)
     assert permanent != _OTHER, "the permanent address is the configured one"
     if bench.station == permanent:
+        set_filter(bench, PacketFilter.DIRECTED)
+        got = take(bench, plain_frame(80, 1, permanent), plain_frame(80, 2, _OTHER))
+        found = [frame.data for frame in got]
+        assert found == [plain_frame(80, 1, permanent)], "it tells one address and receives by the other"
         raise NotSupported("NetworkAddress")
     assert bench.station == _OTHER, f"the current address is {bench.station.hex(':')}"
     set_filter(bench, PacketFilter.DIRECTED)

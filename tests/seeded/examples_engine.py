@@ -1,0 +1,321 @@
+"""More mistakes in the example drivers and in the copy engine: resets, wraps, errors, removal, snapshots."""
+
+from __future__ import annotations
+
+from tests.seeded.fault import Cites, Fault, Subject
+
+FAULTS = (
+    Fault(
+        "EC-30",
+        Subject.C_EXAMPLE,
+        "csrc/include/vnic/vnic_plain_card.h",
+        "(uint64_t)vnic_plain_read32(p, REG_GLB_SPEED) * 1000000;",
+        "vnic_plain_read32(p, REG_GLB_SPEED) * 1000000u;",
+        "Multiplies the link speed in 32 bits.",
+        Cites(
+            "NDIS_LINK_STATE: XmitLinkSpeed in bits per second",
+            "igb, hv_netvsc: ethtool speed overflow at 10G and above",
+        ),
+    ),
+    Fault(
+        "EC-31",
+        Subject.C_EXAMPLE,
+        "csrc/include/vnic/vnic_plain_traffic.h",
+        "&& packet->data_length <= p->card->frame_max) {",
+        "&& packet->data_length < p->card->frame_max) {",
+        "Refuses a frame of exactly the largest size.",
+        Cites("OID_GEN_MAXIMUM_TOTAL_SIZE", "e1000: max_frame_size off by one (ETH_FCS_LEN)"),
+    ),
+    Fault(
+        "EC-32",
+        Subject.C_EXAMPLE,
+        "csrc/include/vnic/vnic_plain_miniport.h",
+        "(uint32_t)strlen(description) + 1);",
+        "(uint32_t)strlen(description));",
+        "Answers the vendor description without its NUL.",
+        Cites("OID_GEN_VENDOR_DESCRIPTION: a null-terminated string"),
+    ),
+    Fault(
+        "EC-33",
+        Subject.C_EXAMPLE,
+        "csrc/include/vnic/vnic_plain_card.h",
+        "for (uint32_t i = 0; i < REG_MAC_MULTICAST_COUNT; i++) {",
+        "for (uint32_t i = 0; i < count; i++) {",
+        "Leaves the entries behind a multicast list that became shorter.",
+        Cites(
+            "OID_802_3_MULTICAST_LIST: the list replaces the one before",
+            "e1000e, be2net: stale multicast filters",
+        ),
+    ),
+    Fault(
+        "EC-34",
+        Subject.C_EXAMPLE,
+        "csrc/include/vnic/vnic_plain_context.h",
+        (
+            "uint32_t offset, uint32_t value)\n"
+            "{\n"
+            "    if (!p->is_gone) {\n"
+            "        vnic_write32(&p->ndis->bus, offset, value);\n"
+            "    }"
+        ),
+        (
+            "uint32_t offset, uint32_t value)\n"
+            "{\n"
+            "    {\n"
+            "        vnic_write32(&p->ndis->bus, offset, value);\n"
+            "    }"
+        ),
+        "Goes on writing registers of a card that was removed.",
+        Cites(
+            "PROG-25; NdisDevicePnPEventSurpriseRemoved: no access to the hardware any more",
+            "igb: register writes after surprise removal (hw_addr NULL)",
+        ),
+    ),
+    Fault(
+        "EC-35",
+        Subject.C_EXAMPLE,
+        "csrc/include/vnic/vnic_plain_miniport.h",
+        "p->oldest && p->oldest == p->watched && p->reports == p->watched_reports;",
+        "p->oldest && p->oldest == p->watched;",
+        "Calls a list stuck although its packets go on being sent, or it was sent again.",
+        Cites("MiniportCheckForHangEx: TRUE only of a NIC that hangs", "e1000e: false Tx hang detection"),
+    ),
+    Fault(
+        "EC-36",
+        Subject.C_EXAMPLE,
+        "vnic/examples/minimal.c",
+        ("    ring_post(m, buffer);\n    return true;"),
+        "    return true;",
+        "Loses the buffer of a frame that came with an error.",
+        Cites(
+            "PROG-14; RX-12: the buffer is the driver's again",
+            "r8169, i40e: rx buffer leaked on error descriptors",
+        ),
+    ),
+    Fault(
+        "EC-37",
+        Subject.C_EXAMPLE,
+        "csrc/include/vnic/vnic_plain_traffic.h",
+        "list->status = status ? status : list->status;",
+        "list->status = status;",
+        "The last packet of a list decides its status.",
+        Cites("NdisMSendNetBufferListsComplete: a failure of any NET_BUFFER is the list's"),
+    ),
+    Fault(
+        "EC-38",
+        Subject.C_EXAMPLE,
+        "vnic/examples/minimal.c",
+        "m->rx_head = m->rx_tail = m->tx_tail = m->tx_head = m->cq_next = 0;",
+        "m->rx_head = m->rx_tail = m->tx_tail = m->cq_next = 0;",
+        "Forgets the head of the transmit ring in a reset.",
+        Cites("PROG-22, PROG-10", "ixgbe, vmxnet3: next_to_clean not reset in reset path"),
+    ),
+    Fault(
+        "EC-39",
+        Subject.C_EXAMPLE,
+        "vnic/examples/minimal.c",
+        "if ((m->tx_tail + 1) % RING == m->tx_head) {",
+        "if (m->tx_tail + 1 == m->tx_head) {",
+        "Does not see a full ring whose tail is in the last slot.",
+        Cites("PROG-12: one descriptor stays empty", "vmxnet3, bnxt: ring-full check at the wrap"),
+    ),
+    Fault(
+        "EC-40",
+        Subject.C_EXAMPLE,
+        "csrc/include/vnic/vnic_plain_traffic.h",
+        ("    p->end = at;\n    return chain;"),
+        "    return chain;",
+        "The end of the queue stays in a list that was cancelled.",
+        Cites(
+            "MiniportSendNetBufferLists: every list is completed; MiniportCancelSend",
+            "lwIP: tail pointer of a queue not updated on removal",
+        ),
+    ),
+    Fault(
+        "EC-41",
+        Subject.C_EXAMPLE,
+        "csrc/include/vnic/vnic_plain_miniport.h",
+        "        if (!p->receives[buffer].is_lent) {",
+        "        if (!p->receives[buffer].is_lent || true) {",
+        "Hands the card buffers in a reset that protocols still have.",
+        Cites(
+            "MiniportReturnNetBufferLists: a buffer is the driver's only when it was returned",
+            "netvsc, virtio-net: buffers recycled while in use",
+        ),
+    ),
+    Fault(
+        "EC-42",
+        Subject.C_EXAMPLE,
+        "csrc/include/vnic/vnic_plain_traffic.h",
+        "    if (work->count && p->is_running) {",
+        "    if (work->count) {",
+        "Indicates, after a pause, frames that the card had received before it.",
+        Cites(
+            "MiniportPause: no receive indications in the Paused state",
+            "ndisprot/netvmini samples: receive in paused state",
+        ),
+    ),
+    Fault(
+        "EP-13",
+        Subject.PYTHON_EXAMPLE,
+        "vnic/examples/minimal.py",
+        "return card.permanent_address, station, self.link.state",
+        "return card.permanent_address, card.permanent_address, self.link.state",
+        "Tells NDIS the permanent address where another one is configured.",
+        Cites("NDIS_MINIPORT_ADAPTER_GENERAL_ATTRIBUTES: CurrentMacAddress"),
+    ),
+    Fault(
+        "EP-14",
+        Subject.PYTHON_EXAMPLE,
+        "vnic/examples/minimal.py",
+        "(BAR0.MAC_TX_CTRL, 3)",
+        "(BAR0.MAC_TX_CTRL, 1)",
+        "Sends short frames unpadded.",
+        Cites(
+            "PROG-11, TX-15; IEEE 802.3: at least 60 bytes",
+            "CVE-2003-0001 and many: missing or wrong padding",
+        ),
+    ),
+    Fault(
+        "EP-15",
+        Subject.PYTHON_EXAMPLE,
+        "vnic/examples/minimal.py",
+        "min((done.head - self.tx.head) % RING, self.tx.tail - self.tx.head)",
+        "min(done.head - self.tx.head % RING, self.tx.tail - self.tx.head)",
+        "Counts the head of the transmit ring backwards when it wraps.",
+        Cites("PROG-13: the head is modulo COUNT", "ixgbe, virtio: index wrap"),
+    ),
+    Fault(
+        "EP-16",
+        Subject.PYTHON_EXAMPLE,
+        "vnic/examples/minimal.py",
+        "            self.registers.write(BAR0.GLB_EVENT, events)\n",
+        "            self.registers.write(BAR0.GLB_EVENT, events & GlbEvent.LINK)\n",
+        "Does not acknowledge the event of a ring.",
+        Cites("PROG-16: write back what was read", "igb: cause not cleared, interrupt storm"),
+    ),
+    Fault(
+        "EP-17",
+        Subject.PYTHON_EXAMPLE,
+        "vnic/examples/minimal.py",
+        ("        self.indicate(received)\n        self.refill()\n"),
+        "        self.indicate(received)\n",
+        "Gives buffers of frames with an error back only when a good one is returned.",
+        Cites("PROG-14, RX-12", "r8152, e1000: rx ring runs empty after errors"),
+    ),
+    Fault(
+        "CE-23",
+        Subject.COPY_ENGINE,
+        "csrc/copy/descriptor.h",
+        "if (is_broken && at >= first) {",
+        "if (is_broken && at > first) {",
+        "Takes the byte behind the first page from where no page break leads.",
+        Cites("DMA-22", "ioatdma: page break handling"),
+    ),
+    Fault(
+        "CE-24",
+        Subject.COPY_ENGINE,
+        "csrc/copy/registers.c",
+        ("stored | (enabled & CHANCTRL_IN_USE_MASK));\n    return stored;"),
+        (
+            "stored | (enabled & CHANCTRL_IN_USE_MASK));\n"
+            "    return stored | (enabled & CHANCTRL_IN_USE_MASK);"
+        ),
+        "Shows a channel in use to its first reader.",
+        Cites("CHANCTRL.IN_USE: the first reader sees 0"),
+    ),
+    Fault(
+        "CE-25",
+        Subject.COPY_ENGINE,
+        "csrc/copy/step.c",
+        ("    if (ch->change & CHANNEL_SUSPEND) {\n        return CHAN_STATUS_SUSPENDED;\n    }\n"),
+        "",
+        "Writes ACTIVE or DONE as the status of a descriptor at which the channel is suspended.",
+        Cites("DMA-30"),
+    ),
+    Fault(
+        "CE-26",
+        Subject.COPY_ENGINE,
+        "csrc/copy/transfer.c",
+        "[VNIC_DMA_POISONED] = CHANERR_DESC_INTEGRITY_MASK, [VNIC_DMA_TIMEOUT] = CHANERR_NEXT_ADDR_MASK,",
+        "[VNIC_DMA_POISONED] = CHANERR_DATA_INTEGRITY_MASK, [VNIC_DMA_TIMEOUT] = CHANERR_NEXT_ADDR_MASK,",
+        "Reports a poisoned descriptor as poisoned data.",
+        Cites("DMA-40, table of errors"),
+    ),
+    Fault(
+        "CE-27",
+        Subject.COPY_ENGINE,
+        "csrc/copy/interrupt.c",
+        "    regfile_set(&copy->regs, COPY_ATTNSTATUS, "
+        "regfile_get(&copy->regs, COPY_ATTNSTATUS) & ~(1u << n));\n",
+        "",
+        "RESET leaves the channel's bit of attention.",
+        Cites("DMA-9", "e1000 (QEMU): interrupt cause survives a reset"),
+    ),
+    Fault(
+        "CE-28",
+        Subject.COPY_ENGINE,
+        "csrc/copy/move_short.h",
+        "pattern >> bits | pattern << (64 - bits);",
+        "pattern << bits | pattern >> (64 - bits);",
+        "Turns the pattern the wrong way where a piece starts in the middle of it.",
+        Cites("DMA-24", "dmaengine memset: unaligned pattern"),
+    ),
+    Fault(
+        "CE-29",
+        Subject.COPY_ENGINE,
+        "csrc/copy/descriptor.c",
+        "room = bits_min64(room, page_rest(copy_descriptor_dst(word)) + COPY_PAGE);",
+        "room = bits_min64(max_bytes, page_rest(copy_descriptor_dst(word)) + COPY_PAGE);",
+        "With both page breaks only the destination's pages limit the size.",
+        Cites("DMA-40, table of errors: beyond both pages of a page break"),
+    ),
+    Fault(
+        "CE-30",
+        Subject.COPY_ENGINE,
+        "csrc/copy/run.c",
+        "UINT32_MAX << (copy->state.turn + is_spent);",
+        "UINT32_MAX << copy->state.turn;",
+        "A busy channel has turn after turn while others wait.",
+        Cites("DMA-51", "virtio-net, vmxnet3: starvation of a queue"),
+    ),
+    Fault(
+        "CE-31",
+        Subject.COPY_ENGINE,
+        "csrc/copy/channel.h",
+        "ch->processed + ((ch->change & CHANNEL_NEW_CHAIN) == 0));",
+        "ch->processed + 1);",
+        "Counts the last descriptor of a chain that was given up for the new one.",
+        Cites("DMA-1, DMA-3", "ioatdma: restart while active"),
+    ),
+    Fault(
+        "CE-32",
+        Subject.COPY_ENGINE,
+        "csrc/copy/held.c",
+        "        ch->current = ch->held.descriptor;\n",
+        "",
+        "Names the successor when the write of an overlapped descriptor fails.",
+        Cites(
+            "DMA-27: an error of that write is the held descriptor's",
+            "ioatdma: CHANERR handling names the wrong descriptor",
+        ),
+    ),
+    Fault(
+        "CE-33",
+        Subject.COPY_ENGINE,
+        "csrc/copy/burst.c",
+        "|| (pieces != 1 && !is_apart(e))) {",
+        "|| (pieces != 1 && !is_apart(e) && e->len < 1)) {",
+        "Moves in one go a transfer of several pieces whose ends overlap.",
+        Cites("DMA-21: pieces in rising order", "memcpy on overlapping memory"),
+    ),
+    Fault(
+        "CE-34",
+        Subject.COPY_ENGINE,
+        "csrc/copy/channel_snapshot.c",
+        "    ARCHIVE(a, TAG_CHANNEL_DUE, ch->is_due, 1);\n",
+        "",
+        "An interrupt that waits is not saved.",
+        Cites("DMA-54", "QEMU hw/net: vmstate lacks pending interrupt (e1000 mitigation)"),
+    ),
+)
