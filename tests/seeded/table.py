@@ -18,6 +18,7 @@ from tests.seeded import (
     function,
     function_details,
     miniport,
+    miniport_engine,
     offloads,
     pci,
     provider,
@@ -43,6 +44,7 @@ FAULTS: tuple[Fault, ...] = (
     *card_details.FAULTS,
     *function_details.FAULTS,
     *examples_engine.FAULTS,
+    *miniport_engine.FAULTS,
 )
 
 #: For every run of CI: one of each room, quick to build.

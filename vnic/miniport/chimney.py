@@ -324,7 +324,8 @@ class Chimney:
 
         epoch: when the entries were taken; those of before a reset say nothing any more.
         """
-        if not (entries or self._has_work(queue)):
+        has_work = self._has_work(queue)  # asked in any case: what waits for room goes with the next flush
+        if not (entries or has_work):
             return
         self._served.add(queue)
         try:

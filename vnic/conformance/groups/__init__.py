@@ -43,6 +43,7 @@ GROUPS = (
     "chimney_accounts",
     "chimney_moods",
     "chimney_variety",
+    "chimney_crossings",
     "ownership",
     "pause_restart",
     "persistence",

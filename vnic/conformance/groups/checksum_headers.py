@@ -264,3 +264,47 @@ def of_the_version_that_came(bench: Bench) -> None:
                 assert said == (version != off), (
                     f"with IPv{off} off, {what} over IPv{version} is{'' if said else ' not'} reported"
                 )
+
+
+@case(
+    _INFO,
+    "each sum can be had alone: what else is off does not switch it off",
+    Feature.CHECKSUM,
+    **ONE,
+)
+def each_sum_alone(bench: Bench) -> None:
+    """One receive sum on and the others off, in turns; right and wrong sums come, also behind a reset."""
+    if not has_oid(bench, OID.TCP_OFFLOAD_PARAMETERS):
+        raise NotSupported("OID_TCP_OFFLOAD_PARAMETERS")
+    now, tried = current_offload(bench), 0
+    for version in (4, 6):
+        able = now.ipv4_receive if version == 4 else now.ipv6_receive
+        for what, maker in (("tcp", tcp_frame), ("udp", udp_frame)):
+            if not getattr(able, f"{what}_checksum"):
+                continue
+            tried += 1
+            _alone(bench, f"{what}_ipv{version}_checksum")
+            right = maker(b"data", version=version, to=bench.station)
+            wrong = right[:-1] + bytes([right[-1] ^ 0x55])
+            for again in (False, True):
+                if again:
+                    bench.adapter.reset()
+                    bench.settle()
+                said = [take(bench, frame)[0].checksum for frame in (right, wrong)]
+                found = [
+                    (getattr(each, f"{what}_succeeded"), getattr(each, f"{what}_failed")) for each in said
+                ]
+                assert found == [(True, False), (False, True)], (
+                    f"{what} over IPv{version} alone: (succeeded, failed) of right and wrong are {found}"
+                )
+    if not tried:
+        raise NotSupported("receive checksums")
+
+
+def _alone(bench: Bench, name: str) -> None:
+    """This receive sum on, and every other sum off."""
+    for each in fields(OffloadParameters):
+        if each.name.endswith("_checksum"):
+            toggle = Toggle.RX_ENABLED_TX_DISABLED if each.name == name else Toggle.TX_RX_DISABLED
+            status = tell(bench, OID.TCP_OFFLOAD_PARAMETERS, _parameters(each.name, toggle).pack())
+            assert status == OK or each.name != name, f"{name} alone: {status!s}"

@@ -11,7 +11,13 @@ from vnic.conformance.pages import ddi, guide, manual
 from vnic.gen.registers import BAR0
 from vnic.ndis.oid import OID
 from vnic.ndis.status import NDIS_STATUS
-from vnic.ndis.structures import DevicePowerState, LinkState, MediaConnectState, MediaDuplexState
+from vnic.ndis.structures import (
+    DevicePowerState,
+    LinkState,
+    MediaConnectState,
+    MediaDuplexState,
+    StatusIndication,
+)
 from vnic.testbench.bench import Bench
 from vnic.testbench.frames import PEER, plain_frame
 
@@ -175,6 +181,28 @@ def changes_under_traffic(bench: Bench) -> None:
         known_as(bench, 10_000, f"in turn {turn}")
         assert len(statuses(bench)) == 20, f"{len(statuses(bench))} of 20 sends came back in turn {turn}"
     works(bench, "after links that went down under traffic")
+
+
+@case(
+    _LINK_STATE,
+    "a change that comes while the one before it is being told is told too",
+    **ONE,
+)
+def changes_while_it_is_told(bench: Bench) -> None:
+    """The link changes as the protocol is told of a change, three times in a row."""
+    left = [25_000, 0, 1_000]
+
+    def told_of(binding: object, indication: StatusIndication) -> None:
+        bench.protocol.statuses.append(indication)
+        if indication.status == NDIS_STATUS.LINK_STATE and left:
+            bench.device.set_link(left.pop(0))
+
+    bench.protocol.status_ex = told_of  # type: ignore[method-assign]
+    bench.device.set_link(0)
+    bench.settle()
+    assert not left, f"of the changes before {left} nobody was told"
+    known_as(bench, 1_000, "after changes that came while others were told")
+    works(bench, "after link changes")
 
 
 @case(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from vnic.conformance.case import provider_case
@@ -233,3 +234,107 @@ def a_suspended_channel_and_every_call(bench: CopyBench) -> None:
             assert chain.copied == done | {8}, (
                 f"after Suspend and {then} pieces {sorted(chain.copied)} are copied"
             )
+
+
+def _append_after_resume(bench: CopyBench) -> None:
+    for moment in range(9):
+        for between in (0, 2, 30):
+            with Chain(bench) as chain:
+                chain.put([0, 1, 2], onward=3)
+                chain.put([3], onward=4)
+                chain.put([4, 5])
+                assert chain.start(0, 1, 2) == _OK
+                chain.steps(moment)
+                assert chain.handle.suspend()[0] == _OK
+                assert chain.handle.resume() == _OK
+                chain.steps(between)
+                assert chain.append(3) == _OK, "no Append after Resume"
+                chain.steps(30)
+                assert chain.append(4, 5) == _OK, "no second Append after Resume"
+                bench.settle()
+                assert chain.copied == {0, 1, 2, 3, 4, 5}, (
+                    f"suspended after {moment} steps and resumed: {sorted(chain.copied)} are copied"
+                )
+                chain.ends_at(5, _STATUS.IDLE)
+
+
+@provider_case(_SUSPEND, "after Resume a chain is as any: what is appended is processed, whenever", **_V2)
+def appends_after_resume(bench: CopyBench) -> None:
+    """Suspend a chain of three after 0 to 8 steps, resume it, append at once, soon, and when idle."""
+    _append_after_resume(bench)
+
+
+@provider_case(_SUSPEND, "after Resume a chain is as any: what is appended is processed, whenever", **_V1)
+def appends_after_resume_with_version_1(bench: CopyBench) -> None:
+    """The same with version 1.0, where a chain ends by NULL."""
+    _append_after_resume(bench)
+
+
+def _suspended_at_once(bench: CopyBench) -> None:
+    for how in ("abort", "reset"):
+        for moment in range(0, 11, 2):
+            with Chain(bench) as chain:
+                chain.put([0, 1, 2, 3])
+                chain.put([5, 6, 7])
+                assert chain.start(0, 1, 2, 3) == _OK
+                chain.steps(moment)
+                assert getattr(chain.handle, how)() == _OK
+                assert chain.start(5, 6, 7) == _OK
+                status, last = chain.handle.suspend()
+                assert status == _OK, f"Suspend ends {status!s} after {how} and Start"
+                own = {0, *(chain.pointer(place).physical for place in (5, 6, 7))}
+                assert last in own, (
+                    f"the last processed one is {chain.place(last)}, of the chain before {how}"
+                )
+                found = chain.handle.completion
+                assert found.status == _STATUS.SUSPEND, f"the status is {found.status!r}"
+                assert found.address in own, f"the completion status names {chain.place(found.address)}"
+                assert chain.handle.resume() == _OK
+                bench.settle()
+                assert chain.copied >= {5, 6, 7}, f"pieces {sorted(chain.copied)} are copied"
+                chain.ends_at(7, _STATUS.IDLE)
+
+
+@provider_case(_ABORT, "behind Abort or Reset the last processed descriptor is one of the new chain", **_V2)
+def suspends_behind_an_abort(bench: CopyBench) -> None:
+    """Abort or reset a chain of four after 0 to 10 steps; start another one and suspend it at once."""
+    _suspended_at_once(bench)
+
+
+@provider_case(_ABORT, "behind Abort or Reset the last processed descriptor is one of the new chain", **_V1)
+def suspends_behind_an_abort_with_version_1(bench: CopyBench) -> None:
+    """The same with version 1.0."""
+    _suspended_at_once(bench)
+
+
+@provider_case(
+    _SUSPEND,
+    "a Suspend that fails has suspended nothing: the chain goes on to its end",
+    **_V2,
+)
+def a_suspend_that_takes_too_long(bench: CopyBench) -> None:
+    """The engine stands still while a chain is to be suspended, after one step and five; then it goes on."""
+    for moment in (1, 5):
+        with Chain(bench) as chain:
+            chain.put([0, 1, 2, 3])
+            assert chain.start(0, 1, 2, 3) == _OK
+            chain.steps(moment)
+            with _standing_still(bench):
+                status, _ = chain.handle.suspend()
+            assert status != _OK, "Suspend succeeds with a descriptor half done"
+            bench.settle()
+            assert chain.copied == {0, 1, 2, 3}, (
+                f"Suspend ended {status!s} after {moment} steps: pieces {sorted(chain.copied)} are copied"
+            )
+            chain.ends_at(3, _STATUS.IDLE)
+
+
+@contextmanager
+def _standing_still(bench: CopyBench) -> Iterator[None]:
+    """However long a driver waits the engine makes no step."""
+    genuine = bench.engine.step
+    setattr(bench.engine, "step", lambda part: False)  # noqa: B010 - an instance's own
+    try:
+        yield
+    finally:
+        setattr(bench.engine, "step", genuine)  # noqa: B010

@@ -9,7 +9,9 @@ from vnic.conformance.case import provider_case
 from vnic.conformance.chain import REPORT, Chain, CopyClient, content
 from vnic.conformance.pages import ddi, netdma
 from vnic.errors import CapacityError
+from vnic.gen.registers import COPY_BAR0
 from vnic.host.interrupts import Irq
+from vnic.netdma.descriptor import NET_DMA_DESCRIPTOR
 from vnic.netdma.types import NTSTATUS, Transfer
 from vnic.testbench.copy_bench import CopyBench
 
@@ -229,3 +231,41 @@ def low_power_between_chains(bench: CopyBench) -> None:
         assert chain.start(10, 11) == _OK
         bench.settle()
         assert {10, 11} <= chain.copied, "nothing is copied after an error and low power"
+
+
+@provider_case(
+    ddi("nf-netdma-netdmaregisterprovider", "netdma"),
+    "what somebody left in an engine is over when its provider starts: nothing of it moves",
+    starts=False,
+    manual=True,
+    scatter=False,
+    channels=4,
+    cpus=4,
+)
+def channels_that_somebody_left_at_work(bench: CopyBench) -> None:
+    """Each of four channels has a chain, and runs, when the provider starts, and when it starts again."""
+    system, size = bench.system, 64
+    memory = system.alloc_coherent(12 * size)
+    for turn in range(2):
+        memory.view[:] = content(len(memory), turn)
+        system.enable_device()
+        system.set_master()
+        window = system.window(0)
+        for channel in range(4):
+            at = channel * 3 * size
+            copy = NET_DMA_DESCRIPTOR(size, 0, memory.addr + at + size, memory.addr + at + 2 * size)
+            memory.view[at : at + size] = copy.pack()
+            window.write64(COPY_BAR0.CHAINADDR.at(channel), memory.addr + at)
+            window.write16(COPY_BAR0.CHANCMD.at(channel) + 2, 1)
+        before = bytes(memory.view)
+        bench.start()
+        bench.settle()
+        assert bytes(memory.view) == before, "a chain of nobody's is done after the start"
+        with Chain(bench, cpu=3) as chain:
+            chain.put([0, 1])
+            assert chain.start(0, 1) == _OK
+            bench.settle()
+            assert chain.copied == {0, 1}
+        bench.provider.stop_device()
+        bench.provider.remove_device()
+    system.free_coherent(memory)

@@ -54,6 +54,32 @@ def the_default_processor(bench: Bench) -> None:
         )
 
 
+@case(
+    _PARAMETERS,
+    "a default processor that the host does not have is refused, and changes nothing",
+    Feature.RSS,
+)
+def a_default_processor_that_is_none(bench: Bench) -> None:
+    """With RSS on, set default processors that are not there, with tables that are right."""
+    count = len(bench.processors)
+    enable(bench)
+    frames = flows(bench, 16)
+    before = [(frame.cpu, frame.hash) for frame in in_order(bench, frames)]
+    for default in (count, count + 1, 63):
+        wanted = ReceiveScaleParameters(
+            hash_information=int(RSS_TYPES) | 1,
+            table=(1, 0),
+            key=RSS_KEY,
+            revision=3,
+            default_processor=default,
+        )
+        status = set_parameters(bench, wanted)
+        assert status.is_error, f"default processor {default} of {count} was accepted ({status!s})"
+        after = [(frame.cpu, frame.hash) for frame in in_order(bench, frames)]
+        assert after == before, f"default processor {default} was refused, and changed where frames come up"
+    _unhashed(bench)
+
+
 def _allowed(bench: Bench, processors: set[int]) -> None:
     found = _unhashed(bench)
     assert found <= processors, (

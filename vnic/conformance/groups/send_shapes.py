@@ -6,7 +6,19 @@ import random
 from typing import Any
 
 from vnic.conformance.case import Feature, NotSupported, case
-from vnic.conformance.drive import OK, ONE, SHORT_RINGS, current_offload, outgoing, padded, same, take, works
+from vnic.conformance.drive import (
+    OK,
+    ONE,
+    SHORT_RINGS,
+    assert_all_sent,
+    current_offload,
+    let_go,
+    outgoing,
+    padded,
+    same,
+    take,
+    works,
+)
 from vnic.conformance.groups.checksum import asked, has, unsummed
 from vnic.conformance.groups.lso import headers, payload_of
 from vnic.conformance.groups.vlan import modes
@@ -208,3 +220,27 @@ def lists_of_all_queues_in_one_chain(bench: Bench) -> None:
         bench.settle()
         protocol.keeps_nbls = False
     works(bench, "after lists of all queues came back together")
+
+
+@case(
+    ddi("nc-ndis-miniport_reset"),
+    "after a reset a packet in many MDLs is sent as before, whatever was under way when it came",
+    **ONE,
+)
+def many_pieces_and_a_reset(bench: Bench) -> None:
+    """Twice: packets of 60 to 300 MDLs are under way when the adapter is reset; then others are sent."""
+    frame = plain_frame(1400, 7, PEER)
+    for turn in range(2):
+        bench.protocol.sent.clear()
+        bench.device.is_manual = True
+        for pieces in (300, 60, 200):
+            bench.send(frame, pieces=[2] * (pieces - 1))
+        bench.adapter.reset()
+        let_go(bench)
+        assert len(bench.protocol.sent) == 3, f"{len(bench.protocol.sent)} of 3 sends are back in turn {turn}"
+        bench.protocol.sent.clear()
+        bench.transmitted.clear()
+        for pieces in (300, 60, 200):
+            bench.send(frame, pieces=[2] * (pieces - 1))
+        bench.settle()
+        assert_all_sent(bench, [frame] * 3)

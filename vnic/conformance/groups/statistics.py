@@ -121,6 +121,24 @@ def counts_on_over_a_reset(bench: Bench) -> None:
         )
 
 
+@case(guide("oid-gen-statistics"), "statistics go on over any number of resets", **ONE)
+def counts_on_over_many_resets(bench: Bench) -> None:
+    """Traffic before, between and behind resets, of which the last two come with nothing between."""
+    names = ("if_hc_out_ucast_pkts", "if_hc_in_ucast_pkts", "if_hc_out_octets", "if_hc_in_octets")
+    start = before = statistics(bench)
+    works(bench)
+    once = [grown(before, statistics(bench), name) for name in names]
+    for number, resets in enumerate((1, 1, 2), 2):
+        for _ in range(resets):
+            bench.adapter.reset()
+            bench.settle()
+        works(bench)
+        found = [grown(start, statistics(bench), name) for name in names]
+        assert found == [number * each for each in once], (
+            f"{', '.join(names)} grew by {found} in {number} rounds, by {once} in the first"
+        )
+
+
 @case(
     guide("oid-gen-statistics"),
     "ifInErrors or ifInDiscards counts frames that are no frames: too short, too long",

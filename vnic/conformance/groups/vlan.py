@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vnic.conformance.case import Feature, case
-from vnic.conformance.drive import OK, ONE, has_oid, same, take, tell, works
+from vnic.conformance.case import Feature, NotSupported, case
+from vnic.conformance.drive import OK, ONE, has_oid, same, set_filter, take, tell, works
 from vnic.conformance.pages import ddi, guide
 from vnic.ndis.attributes import MacOption
-from vnic.ndis.oid import OID
+from vnic.ndis.oid import OID, PacketFilter
 from vnic.ndis.oob import Vlan
 from vnic.testbench.bench import Bench
 from vnic.testbench.frames import PEER, plain_frame, tcp_frame
@@ -120,6 +120,27 @@ def the_vlan_of_the_adapter(bench: Bench) -> None:
         )
     assert tell(bench, OID.GEN_VLAN_ID, bytes(4)) == OK
     works(bench)
+
+
+@case(
+    guide("oid-gen-vlan-id"),
+    "frames of the VLAN in force and untagged ones come; those of an id that another replaced do not",
+    Feature.VLAN,
+    **ONE,
+)
+def an_id_takes_the_place_of_another(bench: Bench) -> None:
+    """Set VLAN 9, 300, 40, 41, 4000 and 0; after each a frame of each of them comes, and an untagged one."""
+    if not has_oid(bench, OID.GEN_VLAN_ID) or not all(modes(bench)):
+        raise NotSupported("OID_GEN_VLAN_ID")
+    set_filter(bench, PacketFilter.DIRECTED)
+    ids = (9, 300, 40, 41, 4000, 0)
+    for now in ids:
+        assert tell(bench, OID.GEN_VLAN_ID, now.to_bytes(4, "little")) == OK
+        got = take(bench, *[_frame(each, bench.station, each) for each in ids if each])
+        found = {frame.vlan.vlan_id for frame in got}
+        wanted = {now} if now else set(ids) - {0}
+        assert found == wanted, f"with VLAN id {now} frames of {sorted(found)} came"
+        assert len(take(bench, _frame(1, bench.station))) == 1, f"no untagged frame came with VLAN id {now}"
 
 
 @case(_SEND, "the shortest tagged frame has at least 60 bytes too, without FCS", Feature.VLAN, **ONE)
