@@ -7,6 +7,7 @@ from tests.seeded import (
     borders,
     card,
     card_details,
+    card_slots,
     chimney,
     connection,
     datapath,
@@ -17,6 +18,7 @@ from tests.seeded import (
     features,
     function,
     function_details,
+    function_limits,
     miniport,
     miniport_engine,
     offloads,
@@ -45,6 +47,8 @@ FAULTS: tuple[Fault, ...] = (
     *function_details.FAULTS,
     *examples_engine.FAULTS,
     *miniport_engine.FAULTS,
+    *card_slots.FAULTS,
+    *function_limits.FAULTS,
 )
 
 #: For every run of CI: one of each room, quick to build.

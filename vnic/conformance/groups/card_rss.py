@@ -30,10 +30,10 @@ _MASKS = (
 )
 
 
-def _wanted(frame: bytes, types: int) -> tuple[int, int]:
+def _wanted(frame: bytes, types: int, key: bytes = _KEY) -> tuple[int, int]:
     """Type, as a completion has it, and hash."""
     kind, data = rss_input(Frame.parse(frame), types)
-    return (int(kind) >> 8, toeplitz.hash(_KEY, data)) if kind else (0, 0)
+    return (int(kind) >> 8, toeplitz.hash(key, data)) if kind else (0, 0)
 
 
 def _told(received: Received) -> tuple[int, int]:
@@ -141,6 +141,23 @@ def commits_are_whole(rig: Rig) -> None:
         if not enable:
             now = rig.counters("RX_HASHED") | rig.counters("RX_UNHASHED")
             assert now == counted, "frames are counted as hashed or not while RSS is off"
+
+
+@card_case(
+    manual("RSS-8", "rss"),
+    "a key counts from its commit on, in whatever byte it differs from the one before",
+)
+def keys_that_differ_in_a_byte(rig: Rig) -> None:
+    """Every byte of the key, one commit after the other; TCP over both versions, alone and as trains."""
+    key = bytearray(_KEY)
+    frames = [tcp_frame(b"key", version=version) for version in (4, 6)]
+    for number in (*range(40), 39, 0):
+        key[number] ^= 1 << number % 8
+        assert commit_rss(rig, key=bytes(key), table=[0], types=_ALL, log2=0)
+        for frame, run in product(frames, WAYS):
+            got = [_told(each) for each in arrive(rig, [frame] * 3, run)]
+            wanted = [_wanted(frame, _ALL, bytes(key))] * 3
+            assert got == wanted, f"byte {number} of the key is another: {got}, not {wanted}"
 
 
 @card_case(

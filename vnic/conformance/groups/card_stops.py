@@ -105,11 +105,12 @@ def frames_out_that_are_broken_off(rig: Rig) -> None:
 def _told(rig: Rig, sent: list[bytes], what: str) -> None:
     """All leave, and their reports are those of a ring from its first entry on; 7 slots are enough."""
     left, told = [], []
-    for _ in range(3):
+    for turn in range(3):
         rig.device.run()
         left += rig.sent()
         reports = rig[0].reports()
         assert len(reports) <= 7
+        assert turn or len(reports) == 7, f"{what}: {len(reports)} of 7 slots are free"
         told += [(TxStatus(each.status), each.index, each.head) for each in reports]
     assert left == sent, f"{what}: of 8 frames behind it {len(left)} leave, or others"
     assert told == [(TxStatus.OK, n, n + 1) for n in range(len(sent))], f"{what}: the reports are {told}"
