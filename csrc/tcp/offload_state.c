@@ -185,8 +185,9 @@ static void give_clocks(const struct tcp_engine *e, const struct tcp_connection 
     out->SRtt = rtt_ticks(c->srtt_us, rate);
     out->RttVar = rtt_ticks(c->rttvar_us, rate);
     if (tcp_has(c, TCP_HAS_TIMESTAMPS)) {
+        const uint32_t age_ms = bits_min32(engine_ms(e) - c->ts_recent_ms, TICKS_TIMER_MAX);
         out->TsRecent = c->ts_recent;
-        out->TsRecentAge = ticks_up(engine_ms(e) - c->ts_recent_ms, TICKS_MS, rate);
+        out->TsRecentAge = ticks_up(age_ms, TICKS_MS, rate); /* no more than the other side takes */
         out->TsTime = engine_ms(e) + c->ts_offset;
     }
 }

@@ -240,7 +240,7 @@ static const char *act_fault(struct scene *s, struct scene_bytes *b)
                                .mask = word_take(b, 2)};
     int result[SIDES];
 
-    s->judge->is_blind = true; /* it may be another byte, or another time, that arrives */
+    s->is_faulty = s->judge->is_blind = true; /* it may be another byte, or another time, that arrives */
     for (unsigned i = 0; i < SIDES; i++) {
         vnic_copy *engine = s->side[i].engine;
         result[i] = how % 2 == 0 ? vnic_copy_fault_arm(engine, &fault)
@@ -357,7 +357,8 @@ static const char *image_forge(struct scene *s, struct scene_bytes *b, size_t si
                : "an accepted snapshot is saved otherwise";
 }
 
-/* One twin goes on, the other is restored from it: what the snapshot lacks will show. [DMA-54] */
+/* One twin goes on, the other is restored from it: what the snapshot lacks will show. [DMA-54] What faults keep it does
+ * lack: with them both are restored. */
 static const char *act_restore(struct scene *s, struct scene_bytes *b)
 {
     const bool is_forged = byte_take(b) >= 160;
@@ -369,7 +370,12 @@ static const char *act_restore(struct scene *s, struct scene_bytes *b)
     if (is_forged) {
         return image_forge(s, b, size);
     }
-    return vnic_copy_load(s->side[WATCHED].engine, image, size) == VNIC_OK ? NULL : "a snapshot is refused";
+    for (unsigned i = s->is_faulty ? PLAIN : WATCHED; i < SIDES; i++) {
+        if (vnic_copy_load(s->side[i].engine, image, size) != VNIC_OK) {
+            return "a snapshot is refused";
+        }
+    }
+    return NULL;
 }
 
 const char *scene_act(struct scene *s, struct scene_bytes *bytes)

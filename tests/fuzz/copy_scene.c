@@ -345,7 +345,7 @@ const char *scene_compare(struct scene *s)
     if (s->judge->wrong != NULL) {
         return s->judge->wrong;
     }
-    const bool is_foreseeable = !s->judge->is_blind; /* what a fault keeps is not in a snapshot */
+    const bool is_foreseeable = !s->is_faulty; /* what a fault keeps is not in a snapshot */
     if (is_foreseeable
         && (vnic_copy_deadline(plain->engine) != vnic_copy_deadline(watched->engine)
             || vnic_copy_runnable(plain->engine) != vnic_copy_runnable(watched->engine))) {

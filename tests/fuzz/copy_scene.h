@@ -59,6 +59,7 @@ struct scene {
     uint8_t permissions[SCENE_FRAMES];
     uint8_t channels;
     uint16_t count[SCENE_CHANNELS_MAX]; /* DMACOUNT as last written */
+    bool is_faulty;                     /* a fault was armed: it may keep what is in no snapshot */
     struct copy_judge *judge;           /* of WATCHED */
 };
 

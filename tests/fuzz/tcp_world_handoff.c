@@ -6,6 +6,7 @@
 #include "tcp/offload_state.h"
 #include "tcp/state.h"
 #include "tcp_world.h"
+#include "wire/seq.h"
 
 enum { FREEZE_MOST = 300 };
 
@@ -47,6 +48,21 @@ static const char *freeze(struct world *w, unsigned slot)
     return NULL;
 }
 
+/* What the border carries, of which a taker may know less: what a host suspects; which bytes are lost, without nodes. */
+static bool is_same_state(struct world *w, const struct tcp_offload_taker *taker, bool is_short_of_nodes,
+                          const struct tcp_offload_state *given, const struct tcp_offload_state *back)
+{
+    struct tcp_offload_delegated wanted = given->Delegated;
+
+    if (taker->profile == TCP_PROFILE_RFC && (given->Cached.Flags & TCP_CONNECTION_KEEP_ALIVE_ENABLED) == 0) {
+        wanted.KeepAlive = back->Delegated.KeepAlive;
+    }
+    if (is_short_of_nodes && seq_lt(back->Delegated.SndNxt, wanted.SndNxt)) {
+        wanted.SndNxt = back->Delegated.SndNxt; /* then more is sent again than is lost */
+    }
+    return w->is_forged || memcmp(&wanted, &back->Delegated, sizeof wanted) == 0;
+}
+
 /* To the other side and back again without a packet: what both sides know is the same (CH-16). */
 static const char *offload_round(struct world *w, unsigned slot, uint32_t kind)
 {
@@ -60,6 +76,7 @@ static const char *offload_round(struct world *w, unsigned slot, uint32_t kind)
         return NULL;
     }
     (void)tcp_to_offload(w->engine, w->c[slot], w->now_ns, taker.ticks_per_second, &given);
+    const uint64_t no_nodes = tcp_engine_statistics(w->engine)->no_nodes;
     world_drop(w, slot);
     if (tcp_from_offload(w->engine, w->now_ns, &taker, &given, &taken) != TCP_OFFLOAD_OK) {
         return w->is_forged ? NULL : "an offloaded state that is not taken";
@@ -67,12 +84,8 @@ static const char *offload_round(struct world *w, unsigned slot, uint32_t kind)
     w->c[slot] = taken;
     ledger_drop(&w->ledger[slot], taken);
     (void)tcp_to_offload(w->engine, taken, w->now_ns, taker.ticks_per_second, &back);
-    if (taker.profile == TCP_PROFILE_RFC && (given.Cached.Flags & TCP_CONNECTION_KEEP_ALIVE_ENABLED) == 0) {
-        given.Delegated.KeepAlive = back.Delegated.KeepAlive; /* a host suspects no attack */
-    }
-    return w->is_forged || memcmp(&given.Delegated, &back.Delegated, sizeof given.Delegated) == 0
-               ? NULL
-               : "delegated state changed";
+    const bool is_short_of_nodes = tcp_engine_statistics(w->engine)->no_nodes != no_nodes;
+    return is_same_state(w, &taker, is_short_of_nodes, &given, &back) ? NULL : "delegated state changed";
 }
 
 const char *world_hand_off(struct world *w, unsigned slot, struct world_bytes *bytes)

@@ -143,6 +143,21 @@ def test_limits_of_time() -> None:
         assert offload(t, rate=10).c.user_timeout_ms == limit
 
 
+@rates
+@pytest.mark.requirement("CH-05", "CH-16")
+@pytest.mark.parametrize("days", [24, 25, 40])
+def test_a_timestamp_of_long_ago(rate: int, days: int) -> None:
+    """An age beyond what the other side takes is told as the oldest that it takes."""
+    t = established(timestamps=True)
+    t.advance(days * 86_400_000)
+    state = state_of(t.engine, t.c, rate)
+    tick = 1000 // rate
+    age = min(days * 86_400_000, 2**31 - 1)
+    assert state.Delegated.TsRecentAge == pytest.approx(age / tick, abs=1000)
+    taken = offload(t, rate=rate)
+    assert delegated(state_of(taken.engine, taken.c, rate))["TsRecentAge"] == state.Delegated.TsRecentAge
+
+
 # --- CH-02: what is sent first
 
 
