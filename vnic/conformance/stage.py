@@ -156,11 +156,10 @@ class Border:
         """Nothing."""
 
 
-class CardStage(Stage):
-    """A card, its memory and the smallest driver."""
+class HardwareStage(Stage):
+    """Hardware that the case itself drives, and alone judges."""
 
-    def __init__(self, case: Case) -> None:
-        self.bench: Rig = Rig(**case.bench)
+    def __init__(self) -> None:
         self._border = Border()
 
     @property
@@ -178,6 +177,14 @@ class CardStage(Stage):
 
     def check_end(self) -> None:
         """Nothing but what the case asks."""
+
+
+class CardStage(HardwareStage):
+    """A card, its memory and the smallest driver."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        self.bench: Rig = Rig(**case.bench)
 
     def hardware_words(self) -> list[str]:
         """Drops and errors."""
@@ -190,28 +197,12 @@ class CardStage(Stage):
             self.bench.device.close()
 
 
-class EngineStage(Stage):
+class EngineStage(HardwareStage):
     """A copy engine, its memory and the smallest driver."""
 
     def __init__(self, case: Case) -> None:
+        super().__init__()
         self.bench: EngineRig = EngineRig(CopyEngine(**case.bench))
-        self._border = Border()
-
-    @property
-    def violations(self) -> Sequence[AssertionError]:
-        """The case itself is the judge."""
-        return ()
-
-    @property
-    def border(self) -> Border:
-        """None."""
-        return self._border
-
-    def start(self) -> None:
-        """It is up when it is made."""
-
-    def check_end(self) -> None:
-        """Nothing but what the case asks."""
 
     def hardware_words(self) -> list[str]:
         """The errors of its channels."""
