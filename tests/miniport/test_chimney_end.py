@@ -312,6 +312,35 @@ def test_a_submission_ring_that_stops_has_everything_uploaded() -> None:
         assert again.acknowledge() == b"works"
 
 
+@pytest.mark.requirement("INV-11", "INV-41")
+@pytest.mark.parametrize("is_told", [False, True], ids=["before UPLOAD_ALL", "after it"])
+def test_an_initiate_below_what_is_to_be_uploaded_does_not_wait_for_its_end(is_told: bool) -> None:
+    with ChimneyBench(device={"chimney_bytes": 1 << 18}) as bench:
+        (connection,) = bench.connect()
+        free = bench.device.read32(BAR0.CHM_FREE_BLOCKS.offset)
+        bench.device.write32(BAR0.CHM_BLOCKS_HIGH.offset, free)
+        bench.device.write32(BAR0.CHM_BLOCKS_LOW.offset, free)
+        connection.receive(b"out of order", seq=connection.peer.seq + 100, flags=PUSH)
+        assert bench.path_block is not None
+        late = block_of(TYPE.NONE, tcp(40001), handle=bench.path_block.OffloadHandle)
+        given = for_miniport(late)
+        fork = bench.rings.ndis = Fork(bench.rings.ndis)
+        steps: list[Callable[[], None]] = [
+            lambda: bench.miniport._chimney.provider.initiate_offload(given),  # type: ignore[attr-defined]
+            lambda: bench.device.write32(BAR0.CHQ_SQ_TAIL.at(0), 1 << 20),
+        ]
+        for step in reversed(steps) if is_told else steps:
+            step()
+            bench.settle()
+        assert indications(bench) == [NDIS_STATUS.OFFLOAD_PAUSE, NDIS_STATUS.UPLOAD_ALL]
+        assert [what for what, _ in fork.completed] == ["initiate"]
+        assert [each.Status for each in tree(given)] == [FAILURE, FAILURE]
+        bench.rings.ndis = fork.ndis
+        connection.terminate()
+        bench.release()
+        assert indications(bench)[2:] == [NDIS_STATUS.OFFLOAD_RESUME]
+
+
 @pytest.mark.parametrize("break_it", [
     lambda bench: bench.device.write32(BAR0.CHM_ADMIN_TAIL.offset, 1 << 20),
     lambda bench: bench.device.write32(BAR0.CHQ_POOL_TAIL.at(0), 1 << 20),

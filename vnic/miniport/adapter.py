@@ -329,7 +329,7 @@ class Adapter(Miniport):
             self._complete_sends(done)
         if has_chimney_ended:
             self._chimney.start()
-        self._chimney.resume()
+            self._chimney.resume()
 
     def _report_link(self) -> None:
         news = self.card.link.news(self.handle)

@@ -54,6 +54,15 @@ def siblings(block: Block | None) -> Iterator[Block]:
         block = block.NextBlock
 
 
+def has_parent(root: Block) -> bool:
+    """Whether a tree hangs on something offloaded, not to be terminated before the initiate ends. [INV-11]"""
+    return any(
+        (each.MiniportOffloadContext is not None and each.MiniportOffloadContext.value is not None)
+        or (each.DependentBlockList is not None and has_parent(each.DependentBlockList))
+        for each in siblings(root)
+    )
+
+
 class Initiate:
     """One call. Contexts are written when all is done, so that a card lost on the way leaves none. [INV-2]"""
 

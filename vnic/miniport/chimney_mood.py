@@ -8,7 +8,7 @@ from enum import Enum
 
 from vnic.gen.registers import BAR0, ChmStatus
 from vnic.miniport.chimney import Chimney
-from vnic.miniport.chimney_initiate import Block, Initiate, fail_all
+from vnic.miniport.chimney_initiate import Block, Initiate, fail_all, has_parent
 from vnic.miniport.receive import RingFault
 from vnic.miniport.registers import ALL_ONES, Registers
 from vnic.ndis.status import NDIS_STATUS
@@ -73,7 +73,9 @@ class Mood:
 
     def initiate(self, root: Block) -> None:
         """Begin, or keep it until offloading resumes; called with the lock held. [INV-41]"""
-        if self.is_holding_up:
+        if self.is_uploading and has_parent(root):
+            self._refuse(root)  # its parent goes before offloading resumes, and cannot as long as this waits
+        elif self.is_holding_up:
             self._waiting.append(root)
         elif self.chimney.is_started:
             Initiate(self.chimney, root).begin()
@@ -104,6 +106,7 @@ class Mood:
             return
         self._is_upload_due = False
         self._state = State.UPLOADING
+        self._do_what_waits()
         self._indicate(NDIS_STATUS.UPLOAD_ALL)
         if not self.chimney.has_objects:
             self.on_empty()
@@ -134,6 +137,9 @@ class Mood:
         self._is_upload_due = False
         if self._state is not State.OPEN:
             self._open()
+        self._do_what_waits()
+
+    def _do_what_waits(self) -> None:
         with self.chimney.section():
             waiting, self._waiting = self._waiting, deque()
             for root in waiting:
