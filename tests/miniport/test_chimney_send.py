@@ -206,6 +206,19 @@ def test_an_abortive_disconnect_ends_everything(is_closing: bool) -> None:
         assert connection.state.State == STATE.CLOSED
 
 
+@pytest.mark.requirement("INV-29", "INV-31")
+def test_an_abort_passes_a_graceful_disconnect_that_waits_for_room() -> None:
+    with ChimneyBench(device=SMALL) as bench:
+        (connection,) = bench.connect()
+        connection.send(*[b"0123456789"] * 24)
+        connection.disconnect(b"bye")
+        connection.sent()
+        connection.disconnect(abortive=True)
+        assert [each.flags & packet.RST for each in connection.sent()] == [packet.RST]
+        assert connection.told("sent") == [(ABORTED, 0)] * 24
+        assert connection.told("disconnected") == [(ABORTED,), (OK,)]
+
+
 @pytest.mark.requirement("INV-30", "INV-36")
 def test_a_reset_from_the_peer_is_told_first_and_ends_everything() -> None:
     with ChimneyBench() as bench:

@@ -139,12 +139,15 @@ class Connection(ChimneyObject):
         self.defer()
 
     def _pump_disconnects(self) -> None:
-        """An abortive one waits for nothing; a graceful one for every send and for room."""
+        """A graceful one waits for every send and for room; an abortive one passes it."""
+        is_held = False
         for request in self.disconnects:
             if request.is_posted:
                 continue
-            if not request.is_abortive and not self._prepare_close(request):
-                return
+            if not request.is_abortive:
+                is_held = is_held or not self._prepare_close(request)
+                if is_held:
+                    continue
             self.submit(request.post(self.handle))
 
     def _prepare_close(self, request: DisconnectRequest) -> bool:
@@ -211,15 +214,16 @@ class Connection(ChimneyObject):
                 self.has_queued_fin = False
                 self.chimney.give_send_work(1)
                 continue
-            if not self.disconnects or not self.disconnects[0].is_posted:
+            request = next((each for each in self.disconnects if each.is_posted), None)
+            if request is None:
                 if self.is_aborted or self.is_stopped:
                     return
                 raise RingFault("a disconnect ended that is not outstanding")
             status = request_status(entry.status)
             is_early = bool(self.sending.requests) and status != _ABORTED
-            if is_early and not self.disconnects[0].is_abortive:
+            if is_early and not request.is_abortive:
                 raise RingFault("a disconnect ended before the sends that it closes")
-            request = self.disconnects.popleft()
+            self.disconnects.remove(request)
             if request.is_abortive:
                 self.is_aborted = True
                 self.end_requests(_ABORTED)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vnic.conformance.case import Feature, NotSupported, case
-from vnic.conformance.groups.chimney import PUSH, drained, named, offloading, one
-from vnic.conformance.groups.chimney_moods import moods
+from vnic.conformance.groups.chimney import PUSH, below, drained, named, offloading, one
+from vnic.conformance.groups.chimney_moods import fill_the_gap, moods
 from vnic.conformance.pages import chimney, ddi
 from vnic.gen.registers import BAR0
 from vnic.ndis import chimney as nd
@@ -29,6 +29,7 @@ _SEND = ddi("nc-ndischimney-w_tcp_offload_send_handler", "ndischimney")
 _RECEIVE = ddi("nc-ndischimney-w_tcp_offload_receive_handler", "ndischimney")
 _REACH = chimney("making-a-neighborreachabilityquery-indication")
 _TERMINATE = chimney("terminate-offload-initiated-by-the-host-stack")
+_PAUSE = chimney("ndis-status-offload-pause")
 _UPLOAD_ALL = chimney("ndis-status-upload-all")
 _OTHER_MAC = bytes.fromhex("0200000000cc")
 _SECOND_NS = 1_000_000_000
@@ -202,3 +203,74 @@ def _end_all(chimneys: ChimneyBench, trees: list[list[Block]]) -> None:
                 chimneys.control("terminate", ending_of(block), settles=False)
                 chimneys.settle()
         trees.remove(tree)
+
+
+def race_with_a_pause(bench: Bench) -> tuple[ChimneyBench, Connection, list[Connection]]:
+    """The driver will tell of a pause on one processor as the host begins an initiate on another.
+
+    The chimney, a connection, and where the other one will be if its initiate comes first.
+    """
+    chimneys, connection = one(bench)
+    free = bench.device.read32(BAR0.CHM_FREE_BLOCKS.offset)
+    bench.device.write32(BAR0.CHM_BLOCKS_HIGH.offset, free)
+    bench.device.write32(BAR0.CHM_BLOCKS_LOW.offset, free)
+    block, begun = tcp(40001), list[Connection]()
+    root = below(chimneys, block)
+    other = chimneys.connections.pop(block.OffloadHandle)
+
+    def begin() -> None:
+        if NDIS_STATUS.OFFLOAD_PAUSE not in moods(chimneys):
+            chimneys.connections[other.handle] = other
+            begun.append(other)
+            chimneys.calls.initiate_offload(root)
+
+    connection.receive(b"out of order", seq=connection.peer.seq + 100, flags=PUSH, settles=False)
+    bench.device.run()
+    bench.processors.queue_dpc(1, lambda _: chimneys.as_protocol(begin))
+    return chimneys, connection, begun
+
+
+@case(
+    _PAUSE,
+    "an initiate of another processor that comes while the pause is being told waits, and is completed",
+    Feature.CHIMNEY,
+    seeds=tuple(range(301, 313)),
+)
+def an_initiate_that_races_with_a_pause(bench: Bench) -> None:
+    """The driver tells of the pause on one processor as the host begins an initiate on another; it ends."""
+    chimneys, connection, begun = race_with_a_pause(bench)
+    chimneys.settle()
+    fill_the_gap(connection)
+    chimneys.advance(5 * _SECOND_NS)
+    for other in begun:
+        assert other.block.Status is not None, "an initiate that met a pause was never completed"
+        if other.block.Status != OK:
+            del chimneys.connections[other.handle]
+
+
+@case(
+    _UPLOAD_ALL,
+    "an initiate below a path that is to be uploaded ends: nobody can terminate the path before",
+    Feature.CHIMNEY,
+    seeds=tuple(range(301, 313)),
+    is_rough=True,
+)
+def an_initiate_that_meets_the_upload(bench: Bench) -> None:
+    """An initiate races with a pause, then a submission ring of the card stops, then all is terminated."""
+    chimneys, connection, begun = race_with_a_pause(bench)
+    chimneys.settle()
+    bench.device.write32(BAR0.CHQ_SQ_TAIL.at(0), 1 << 20)
+    chimneys.settle()
+    told = [each for each in moods(chimneys) if each is not NDIS_STATUS.OFFLOAD_PAUSE]
+    if not told:
+        raise NotSupported("UPLOAD_ALL")
+    assert told == [NDIS_STATUS.UPLOAD_ALL], f"before anything was terminated the host heard {told}"
+    chimneys.advance(5 * _SECOND_NS)
+    for other in begun:
+        assert other.block.Status is not None, "an initiate waits for OFFLOAD_RESUME, and that for its path"
+    for each in (connection, *(other for other in begun if other.block.Status == OK)):
+        each.terminate()
+    chimneys.release()
+    chimneys.connections.clear()
+    chimneys.settle()
+    assert moods(chimneys)[-1] is NDIS_STATUS.OFFLOAD_RESUME, "everything is uploaded, and nothing resumes"

@@ -46,7 +46,7 @@ def _short_of_blocks(bench: Bench, *, for_ever: bool = False) -> tuple[ChimneyBe
     return chimneys, connection
 
 
-def _fill_the_gap(connection: Connection) -> None:
+def fill_the_gap(connection: Connection) -> None:
     connection.receive(b"x" * 100, flags=PUSH)
     connection.peer.seq += 12
 
@@ -59,7 +59,7 @@ def a_pause_and_its_end(bench: Bench) -> None:
     chimneys, connection = _short_of_blocks(bench)
     connection.send(b"goes on")
     assert connection.acknowledge() == b"goes on", "nothing is sent in a pause"
-    _fill_the_gap(connection)
+    fill_the_gap(connection)
     assert connection.stream == b"x" * 100 + b"out of order", "what came in a pause was lost"
     assert moods(chimneys) == [NDIS_STATUS.OFFLOAD_PAUSE, NDIS_STATUS.OFFLOAD_RESUME], f"{moods(chimneys)}"
     block = tcp(40001)
@@ -84,7 +84,7 @@ def an_initiate_that_meets_a_pause(bench: Bench) -> None:
     block = tcp(40001)
     chimneys.control("initiate", below(chimneys, block), settles=False)
     chimneys.settle()
-    _fill_the_gap(connection)
+    fill_the_gap(connection)
     chimneys.advance(5 * _SECOND_NS)
     assert block.Status is not None, "an initiate that met a pause was never completed"
     assert ("initiate", True) in [
@@ -96,49 +96,6 @@ def an_initiate_that_meets_a_pause(bench: Bench) -> None:
         assert other.acknowledge() == b"works"
     else:
         del chimneys.connections[block.OffloadHandle]
-
-
-def _race_with_a_pause(bench: Bench) -> tuple[ChimneyBench, Connection, list[Connection]]:
-    """The driver will tell of a pause on one processor as the host begins an initiate on another.
-
-    The chimney, a connection, and where the other one will be if its initiate comes first.
-    """
-    chimneys, connection = one(bench)
-    free = bench.device.read32(BAR0.CHM_FREE_BLOCKS.offset)
-    bench.device.write32(BAR0.CHM_BLOCKS_HIGH.offset, free)
-    bench.device.write32(BAR0.CHM_BLOCKS_LOW.offset, free)
-    block, begun = tcp(40001), list[Connection]()
-    root = below(chimneys, block)
-    other = chimneys.connections.pop(block.OffloadHandle)
-
-    def begin() -> None:
-        if NDIS_STATUS.OFFLOAD_PAUSE not in moods(chimneys):
-            chimneys.connections[other.handle] = other
-            begun.append(other)
-            chimneys.calls.initiate_offload(root)
-
-    connection.receive(b"out of order", seq=connection.peer.seq + 100, flags=PUSH, settles=False)
-    bench.device.run()
-    bench.processors.queue_dpc(1, lambda _: chimneys.as_protocol(begin))
-    return chimneys, connection, begun
-
-
-@case(
-    _PAUSE,
-    "an initiate of another processor that comes while the pause is being told waits, and is completed",
-    Feature.CHIMNEY,
-    seeds=tuple(range(301, 313)),
-)
-def an_initiate_that_races_with_a_pause(bench: Bench) -> None:
-    """The driver tells of the pause on one processor as the host begins an initiate on another; it ends."""
-    chimneys, connection, begun = _race_with_a_pause(bench)
-    chimneys.settle()
-    _fill_the_gap(connection)
-    chimneys.advance(5 * _SECOND_NS)
-    for other in begun:
-        assert other.block.Status is not None, "an initiate that met a pause was never completed"
-        if other.block.Status != OK:
-            del chimneys.connections[other.handle]
 
 
 @case(
@@ -171,34 +128,6 @@ def everything_is_uploaded(bench: Bench) -> None:
     (again,) = chimneys.connect(tcp(40009))
     again.send(b"works")
     assert again.acknowledge() == b"works"
-
-
-@case(
-    _UPLOAD_ALL,
-    "an initiate below a path that is to be uploaded ends: nobody can terminate the path before",
-    Feature.CHIMNEY,
-    seeds=tuple(range(301, 313)),
-    is_rough=True,
-)
-def an_initiate_that_meets_the_upload(bench: Bench) -> None:
-    """An initiate races with a pause, then a submission ring of the card stops, then all is terminated."""
-    chimneys, connection, begun = _race_with_a_pause(bench)
-    chimneys.settle()
-    bench.device.write32(BAR0.CHQ_SQ_TAIL.at(0), 1 << 20)
-    chimneys.settle()
-    told = [each for each in moods(chimneys) if each is not NDIS_STATUS.OFFLOAD_PAUSE]
-    if not told:
-        raise NotSupported("UPLOAD_ALL")
-    assert told == [NDIS_STATUS.UPLOAD_ALL], f"before anything was terminated the host heard {told}"
-    chimneys.advance(5 * _SECOND_NS)
-    for other in begun:
-        assert other.block.Status is not None, "an initiate waits for OFFLOAD_RESUME, and that for its path"
-    for each in (connection, *(other for other in begun if other.block.Status == OK)):
-        each.terminate()
-    chimneys.release()
-    chimneys.connections.clear()
-    chimneys.settle()
-    assert moods(chimneys)[-1] is NDIS_STATUS.OFFLOAD_RESUME, "everything is uploaded, and nothing resumes"
 
 
 def _over(bench: Bench, way: str) -> None:

@@ -14,6 +14,7 @@ from vnic.testbench.frames import tcp_frame
 _PAGE = guide("oid-gen-receive-hash")
 _ENABLE = ReceiveHashFlag.ENABLE_HASH
 _TCP4 = 0x201
+_IP4 = 0x101
 
 
 def switch(bench: Bench, parameters: ReceiveHashParameters) -> bool:
@@ -64,9 +65,16 @@ def unchanged_members(bench: Bench) -> None:
     """Enable; change the types alone, then the key alone; refuse what cannot be."""
     info, key = ReceiveHashFlag.HASH_INFO_UNCHANGED, ReceiveHashFlag.HASH_KEY_UNCHANGED
     assert not switch(bench, ReceiveHashParameters(_ENABLE, 0, RSS_KEY)), "a hash without a type was taken"
+    for unchanged in (info, key, info | key):
+        first = ReceiveHashParameters(_ENABLE | unchanged, _TCP4, RSS_KEY)
+        assert not switch(bench, first), f"{unchanged!r} was taken where nothing was set before"
     assert switch(bench, ReceiveHashParameters(_ENABLE, _TCP4, RSS_KEY))
-    first = [frame.hash for frame in flows(bench)]
+    hashes = [frame.hash for frame in flows(bench)]
+    assert switch(bench, ReceiveHashParameters(_ENABLE | key, _IP4))
+    assert {frame.hash and frame.hash[0] for frame in flows(bench)} == {0x100}, "the types did not change"
     assert switch(bench, ReceiveHashParameters(_ENABLE | key, _TCP4))
-    assert [frame.hash for frame in flows(bench)] == first, "the key changed"
-    assert switch(bench, ReceiveHashParameters(_ENABLE | info, 0, RSS_KEY[::-1]))
-    assert [frame.hash for frame in flows(bench)] != first, "the key did not change"
+    assert [frame.hash for frame in flows(bench)] == hashes, "the key changed"
+    assert switch(bench, ReceiveHashParameters(_ENABLE | info, _IP4, RSS_KEY[::-1]))
+    last = [frame.hash for frame in flows(bench)]
+    assert {each and each[0] for each in last} == {0x200}, "the types changed"
+    assert last != hashes, "the key did not change"
