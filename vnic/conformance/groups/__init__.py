@@ -10,10 +10,12 @@ from vnic.errors import ArgumentError
 
 #: In the order of the report.
 GROUPS = (
+    "any_step",
     "bring_up",
     "bring_up_failures",
     "oid_wishes",
     "oids",
+    "offload_switches",
     "oid_values",
     "statistics",
     "link",

@@ -9,7 +9,9 @@ from vnic.conformance.groups.chimney import PUSH, drained, one
 from vnic.conformance.groups.chimney_crossings import race_with_a_pause
 from vnic.conformance.pages import chimney, ddi
 from vnic.ndis import chimney as nd
+from vnic.ndis.oob import TCP_RECEIVE_NO_PUSH
 from vnic.ndis.states import AdapterState
+from vnic.ndis.status import NDIS_STATUS
 from vnic.testbench.bench import Bench
 from vnic.testbench.chimney.bench import ChimneyBench
 from vnic.testbench.chimney.blocks import ABORTED, OK, UPLOAD, tcp
@@ -20,6 +22,7 @@ from vnic.wire import packet
 
 _SENT = ddi("nc-ndischimney-ndis_tcp_offload_send_complete", "ndischimney")
 _RECEIVE = ddi("nc-ndischimney-w_tcp_offload_receive_handler", "ndischimney")
+_INDICATE = ddi("nc-ndischimney-ndis_tcp_offload_receive_indicate", "ndischimney")
 _DISCONNECT = ddi("nc-ndischimney-w_tcp_offload_disconnect_handler", "ndischimney")
 _DELEGATED = ddi("ns-ndischimney-_tcp_offload_state_delegated", "ndischimney")
 _PAUSE = chimney("ndis-status-offload-pause")
@@ -71,6 +74,63 @@ def more_receives_than_the_card_holds(bench: Bench) -> None:
         assert connection.stream == stream, "the receives were not filled in order"
         connection.send(b"room")
         assert drained(connection) == b"room", "receives took the room of sends"
+
+
+@case(
+    _RECEIVE,
+    "a receive may be in any number of MDLs; it is filled from the first to the last",
+    Feature.CHIMNEY,
+    **_SMALL,
+)
+def receives_in_pieces(bench: Bench) -> None:
+    """Receives of 40 bytes in 1 to 14 MDLs on a card that holds 16 pieces; segments of 33 bytes."""
+    chimneys, connection = one(bench)
+    stream = bytes(n & 0xFF for n in range(14 * 40))
+    for count in range(1, 15):
+        nbl = chimneys.nbl(bytes(40), cuts=range(1, count))
+        nbl.set_info(TCP_RECEIVE_NO_PUSH, 1)
+        chimneys.call(lambda nbl=nbl: chimneys.calls.offload_tcp_receive(connection.handle, nbl))  # type: ignore[misc]
+    for at in range(0, len(stream), 33):
+        connection.receive(stream[at : at + 33], flags=PUSH)
+    assert connection.told("received") == [(OK, 40)] * 14, f"{connection.told('received')}"
+    assert connection.stream == stream, "bytes are missing, or at another place"
+
+
+@case(
+    _INDICATE,
+    "the window opens by what the client consumes, though it takes only a part of each indication",
+    Feature.CHIMNEY,
+)
+def windows_of_parts_that_are_taken(bench: Bench) -> None:
+    """Segments of 1,000 bytes, two windows in all; the client takes 300 of each, then the rest."""
+    chimneys, connection = one(bench)
+    for _ in range(130):
+        chimneys.client.accepts = lambda data: 300
+        connection.receive(b"x" * 1000, flags=PUSH)
+        chimneys.client.accepts = lambda data: None
+        connection.post(0)
+    assert len(connection.stream) == 130_000, f"{len(connection.stream)} of 130000 bytes came"
+    chimneys.advance(1_000_000_000)
+    edge = max((each.ack + each.window) % (1 << 32) for each in connection.sent()[-3:])
+    left = (edge - connection.peer.seq) % (1 << 32)
+    assert left >= 60_000, f"all is consumed, and the window is {left} of 65535"
+
+
+@case(
+    _RECEIVE,
+    "a receive behind the peer's FIN ends with INVALID_STATE",
+    Feature.CHIMNEY,
+)
+def receives_behind_the_fin(bench: Bench) -> None:
+    """The peer closes, the host is told; it posts receives, before and after its own FIN."""
+    _, connection = one(bench)
+    connection.receive(b"last", flags=PUSH | packet.FIN)
+    assert connection.told("DISCONNECT"), "the FIN was not told"
+    connection.post(10)
+    connection.disconnect(b"bye")
+    connection.post(10, 20)
+    told = connection.told("received")
+    assert told == [(NDIS_STATUS.INVALID_STATE, 0)] * 3, f"receives behind the FIN ended {told}"
 
 
 @case(

@@ -65,6 +65,9 @@ def unchanged_members(bench: Bench) -> None:
     """Enable; change the types alone, then the key alone; refuse what cannot be."""
     info, key = ReceiveHashFlag.HASH_INFO_UNCHANGED, ReceiveHashFlag.HASH_KEY_UNCHANGED
     assert not switch(bench, ReceiveHashParameters(_ENABLE, 0, RSS_KEY)), "a hash without a type was taken"
+    for types in (0x8000_0001, 0x100_0001, 0xFFFF_FF01):
+        refused = ReceiveHashParameters(_ENABLE, types, RSS_KEY)
+        assert not switch(bench, refused), f"hash information 0x{types:x} was taken"
     for unchanged in (info, key, info | key):
         first = ReceiveHashParameters(_ENABLE | unchanged, _TCP4, RSS_KEY)
         assert not switch(bench, first), f"{unchanged!r} was taken where nothing was set before"
