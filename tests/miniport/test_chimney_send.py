@@ -7,7 +7,18 @@ import pytest
 from tests.miniport.chimney_bench import ChimneyBench
 from vnic.errors import AllocationError
 from vnic.ndis.net_buffer_list import link, walk
-from vnic.testbench.chimney.blocks import ABORTED, EVENT, OK, REASON, STATE, UPLOAD, bytes_of, tcp
+from vnic.testbench.chimney.blocks import (
+    ABORTED,
+    EVENT,
+    OK,
+    REASON,
+    STATE,
+    TYPE,
+    UPLOAD,
+    block_of,
+    bytes_of,
+    tcp,
+)
 from vnic.testbench.chimney.connection import Connection
 from vnic.testbench.tcp_peer import ISS
 from vnic.wire import packet
@@ -217,6 +228,19 @@ def test_an_abort_passes_a_graceful_disconnect_that_waits_for_room() -> None:
         assert [each.flags & packet.RST for each in connection.sent()] == [packet.RST]
         assert connection.told("sent") == [(ABORTED, 0)] * 24
         assert connection.told("disconnected") == [(ABORTED,), (OK,)]
+
+
+@pytest.mark.requirement("CHM-22", "INV-2")
+def test_a_refused_connection_that_was_closing_gives_back_the_room_that_it_took() -> None:
+    with ChimneyBench(device=SMALL) as bench:
+        bench.connect()
+        for sends in (40, 2, 0):
+            block = tcp(40001, State=STATE.FIN_WAIT1, RcvWnd=1 << 31)
+            block.NetBufferListChain = link([bench.nbl(b"0123456789") for _ in range(sends)])
+            assert bench.path_block is not None
+            linker = block_of(TYPE.NONE, block, handle=bench.path_block.OffloadHandle)
+            assert bench.control("initiate", linker)[1] != OK
+            assert bench.rings.work.used == 0
 
 
 @pytest.mark.requirement("INV-30", "INV-36")

@@ -97,7 +97,7 @@ class Adoption:
 
     def _send_list(self, delegated: TCP_OFFLOAD_STATE_DELEGATED) -> tuple[list[ChmSubmission], int]:
         """Submissions of what the card has room for, and their bytes; what was sent must be among them."""
-        self._has_fin = delegated.State in _OWN_FIN
+        has_fin = delegated.State in _OWN_FIN
         entries: list[ChmSubmission] = []
         listed, is_all = 0, True
         for request in self._requests:
@@ -106,12 +106,12 @@ class Adoption:
             if not is_all:
                 break
         sent = (delegated.SndMax - delegated.SndUna) & 0xFFFFFFFF
-        if not is_all and (self._has_fin or listed < sent):
+        if not is_all and (has_fin or listed < sent):
             raise AdoptionError(NDIS_STATUS.OFFLOAD_TCP_XMIT_BUFFER)
-        if self._has_fin:
+        if has_fin:
             if not self._chimney.work.take_send(1):
-                self._has_fin = False
                 raise AdoptionError(NDIS_STATUS.OFFLOAD_TCP_XMIT_BUFFER)
+            self._has_fin = True
             entries.append(ChmSubmission(op=ChmSubmissionOp.DISCONNECT))
         return entries, listed
 

@@ -13,13 +13,14 @@ from vnic.conformance.pages import chimney, ddi, guide
 from vnic.ndis.states import AdapterState
 from vnic.ndis.structures import DevicePowerState
 from vnic.testbench.bench import Bench
-from vnic.testbench.chimney.blocks import tcp
+from vnic.testbench.chimney.blocks import PARTIAL, context_of, ending_of, neighbour, path, tcp, tree
 from vnic.testbench.frames import PEER, plain_frame
 
 _RESET = ddi("nc-ndis-miniport_reset")
 _PAUSE = ddi("nc-ndis-miniport_pause")
 _POWER = guide("oid-pnp-set-power")
 _SURPRISE = guide("handling-the-surprise-removal-of-a-nic")
+_INITIATED = chimney("returning-completion-status-of-an-initiate-offload-operation")
 _EVENTS = chimney("processing-events-that-occur-during-an-offload")
 _JUMBO = 9014
 _ROUNDS = 5
@@ -152,3 +153,46 @@ def a_reset_with_connections(bench: Bench) -> None:
         assert drained(again) == b"works" * 100
         assert again.stream == b"comes"
         chimneys.upload_all()
+
+
+@case(
+    _INITIATED,
+    "an initiate that a reset overtakes is completed: what it made is lost and says so, the rest has failed",
+    Feature.CHIMNEY,
+    seeds=(401, 402, 403),
+)
+def a_reset_while_offloading(bench: Bench) -> None:
+    """A tree of five, with data to send; a reset after any number of steps; the same tree anew."""
+    choose = random.Random(bench.processors.seed)
+    chimneys = offloading(bench)
+    for turn in range(4):
+        blocks = [tcp(40000 + 10 * turn + n) for n in range(3)]
+        for block in blocks:
+            block.NetBufferListChain = chimneys.nbl(b"to be sent")
+        lower = path(*blocks)
+        root = neighbour(lower)
+        connections = [chimneys.enlist(block) for block in blocks]
+        done = len(chimneys.client.done)
+        chimneys.device.is_manual = True
+        chimneys.control("initiate", root, settles=False)
+        some_steps(bench, choose)
+        chimneys.adapter.reset()
+        chimneys.settle()
+        assert [each is root for _, each in chimneys.client.done[done:]] == [True], "not completed, or twice"
+        for block in tree(root):
+            has_context = context_of(block) is not None
+            assert has_context == (block.Status in (OK, PARTIAL)), f"{block.Status!r}, context {has_context}"
+        for connection in connections:
+            if connection.block.Status != OK:
+                del chimneys.connections[connection.handle]
+            else:
+                assert connection.told("RETRIEVE") or connection.told("ABORT"), "a lost one was not told of"
+                connection.terminate()
+        for block in (lower, root):
+            if block.Status in (OK, PARTIAL):
+                chimneys.control("terminate", ending_of(block))
+        chimneys.connections.clear()
+        chimneys.transmitted.clear()
+    (again,) = chimneys.connect(tcp(41000))
+    again.send(b"works")
+    assert again.acknowledge() == b"works"

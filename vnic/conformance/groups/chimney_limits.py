@@ -17,13 +17,16 @@ from vnic.testbench.chimney.blocks import (
     TYPE,
     Block,
     block_of,
+    bytes_of,
     chain,
+    chain_of,
     ending_of,
     neighbour,
     path,
     tcp,
 )
 from vnic.testbench.chimney.client import Offloader
+from vnic.testbench.tcp_peer import ISS
 from vnic.wire import packet
 
 _STATUS = chimney("returning-completion-status-of-an-initiate-offload-operation")
@@ -259,12 +262,13 @@ def what_was_lost_and_what_is_new(bench: Bench) -> None:
     device={"chimney_work": 16},
 )
 def refusals_leave_nothing_behind(bench: Bench) -> None:
-    """Sixty with send data are refused by a card that holds 16 pieces, also closing; a sound one sends."""
+    """Sixty, closing or with send data, are refused by a card that holds 16 pieces; a sound one sends."""
     chimneys, _ = one(bench)
     for turn in range(60):
-        state = (STATE.ESTABLISHED, STATE.FIN_WAIT1, STATE.LAST_ACK)[turn // 20]
+        state = (STATE.FIN_WAIT1, STATE.LAST_ACK, STATE.ESTABLISHED)[turn // 20]
         bad = tcp(40001, State=state, RcvWnd=1 << 31)
-        bad.NetBufferListChain = chimneys.nbl(b"still the host's", cuts=(3, 6))
+        if state is STATE.ESTABLISHED:
+            bad.NetBufferListChain = chimneys.nbl(b"still the host's", cuts=(3, 6))
         statuses = chimneys.control("initiate", below(chimneys, bad))
         assert statuses[1] not in (OK, None), f"a window of 2^31 was taken: {named(statuses)}"
         forget(chimneys, bad)
@@ -274,3 +278,37 @@ def refusals_leave_nothing_behind(bench: Bench) -> None:
     connection.send(*[b"0123456789"] * 20, cuts=(2, 5))
     assert drained(connection) == b"0123456789" * 20
     assert connection.told("sent") == [(OK, 10)] * 20
+
+
+@case(
+    _STATUS,
+    "with more to send than the card holds a connection is refused, or offloaded and all of it is sent",
+    Feature.CHIMNEY,
+    device={"chimney_work": 16},
+)
+def more_send_data_than_the_card_holds(bench: Bench) -> None:
+    """Forty sends in the state: none of them sent, all of them sent, closing or not; then terminate."""
+    chimneys, _ = one(bench)
+    data = [bytes([33 + n]) * 10 for n in range(40)]
+    cases = [(state, sent) for state in (STATE.ESTABLISHED, STATE.FIN_WAIT1) for sent in (0, 50, 400)]
+    for number, (state, sent) in enumerate([*cases, (STATE.CLOSE_WAIT, 50), (STATE.LAST_ACK, 0)]):
+        block = tcp(40010 + number, State=state, SndNxt=ISS, SndMax=ISS + sent)
+        nbls = [chimneys.nbl(each) for each in data]
+        block.NetBufferListChain = chain_of(nbls)
+        status = chimneys.control("initiate", below(chimneys, block))[1]
+        what = f"{state.name} with {sent} of 400 bytes sent"
+        if status != OK:
+            assert status in _OF_CONNECTIONS | _ANY, f"{what} was refused with {named([status])}"
+            assert [bytes_of(nbl) for nbl in nbls] == data, f"{what} was refused, and its NBLs were touched"
+            forget(chimneys, block)
+            continue
+        connection = chimneys.connections[block.OffloadHandle]
+        assert drained(connection) == b"".join(data), f"{what}: other bytes were sent"
+        assert connection.told("sent") == [(OK, 10)] * 40, f"{what}: {connection.told('sent')}"
+        connection.terminate()
+    (first, second) = chimneys.connect(tcp(40020), tcp(40021))
+    for connection in (first, second):
+        connection.send(*data, cuts=(3, 5, 7))
+    for connection in (first, second):
+        assert drained(connection) == b"".join(data), "after refusals more is given than the card holds"
+        assert connection.told("sent") == [(OK, 10)] * 40, f"{connection.told('sent')}"

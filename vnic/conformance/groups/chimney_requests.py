@@ -122,8 +122,8 @@ def windows_of_parts_that_are_taken(bench: Bench) -> None:
     Feature.CHIMNEY,
 )
 def receives_behind_the_fin(bench: Bench) -> None:
-    """The peer closes, the host is told; it posts receives, before and after its own FIN."""
-    _, connection = one(bench)
+    """The peer closes, the host is told; it posts receives, before and after its own FIN; one crosses it."""
+    chimneys, connection = one(bench)
     connection.receive(b"last", flags=PUSH | packet.FIN)
     assert connection.told("DISCONNECT"), "the FIN was not told"
     connection.post(10)
@@ -131,6 +131,17 @@ def receives_behind_the_fin(bench: Bench) -> None:
     connection.post(10, 20)
     told = connection.told("received")
     assert told == [(NDIS_STATUS.INVALID_STATE, 0)] * 3, f"receives behind the FIN ended {told}"
+    (other,) = chimneys.connect(tcp(40001))
+    bench.device.is_manual = True
+    other.receive(flags=packet.ACK | packet.FIN, settles=False)
+    bench.device.run()
+    other.post(10, settles=False)
+    bench.device.run()
+    bench.device.is_manual = False
+    bench.settle()
+    told = other.told("received")
+    assert told == [(NDIS_STATUS.INVALID_STATE, 0)], f"one that crossed the FIN ended {told}"
+    assert len(other.told("DISCONNECT")) == 1
 
 
 @case(

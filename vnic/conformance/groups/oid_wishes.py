@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from vnic.conformance.case import Feature, NotSupported, case
 from vnic.conformance.drive import OK, ONE, ask, current_offload, has_oid, link, tell, works
-from vnic.conformance.groups.chimney import drained, one
+from vnic.conformance.groups.chimney import drained, offloading, one
 from vnic.conformance.pages import chimney, guide
 from vnic.ndis.offload import TcpConnectionOffloadParameters
 from vnic.ndis.oid import OID
@@ -19,7 +19,7 @@ from vnic.ndis.structures import (
     MediaDuplexState,
 )
 from vnic.testbench.bench import Bench
-from vnic.testbench.chimney.blocks import EVENT, REASON
+from vnic.testbench.chimney.blocks import EVENT, REASON, tcp
 from vnic.testbench.frames import plain_frame
 
 _LINK = guide("oid-gen-link-parameters")
@@ -167,3 +167,33 @@ def parameters_that_are_refused(bench: Bench) -> None:
     assert current_offload(bench) == before
     chimneys.receive(plain_frame(100, 1, bench.station))
     chimneys.settle()
+
+
+@case(
+    _CONNECTIONS,
+    "whatever values are set, they are taken or refused, and connections can be offloaded afterwards",
+    Feature.CHIMNEY,
+)
+def parameters_at_their_limits(bench: Bench) -> None:
+    """Each member at 0, 1 and its largest value; after each set a connection is offloaded and used."""
+    if not has_oid(bench, OID.TCP_CONNECTION_OFFLOAD_PARAMETERS):
+        raise NotSupported("OID_TCP_CONNECTION_OFFLOAD_PARAMETERS")
+    good = TcpConnectionOffloadParameters()
+    octets = (
+        "ack_frequency",
+        "delayed_ack_ticks",
+        "maximum_retransmissions",
+        "doubt_reachability_retransmissions",
+    )
+    words = "sws_prevention_ticks", "duplicate_ack_threshold", "push_ticks", "nce_stale_ticks"
+    largest = dict.fromkeys(octets, 0xFF) | dict.fromkeys(words, 0xFFFF_FFFF)
+    chimneys = offloading(bench)
+    for name, most in largest.items():
+        for value in (0, 1, most):
+            _parameters(bench, replace(good, **{name: value}))
+            (connection,) = chimneys.connect(tcp(40000 + value % 7))
+            connection.send(b"works")
+            assert connection.acknowledge() == b"works", f"{name} is {value}, and nothing is sent"
+            chimneys.upload_all()
+            chimneys.connections.clear()
+    assert _parameters(bench, good) == OK, "after all that good values are refused"
