@@ -21,6 +21,8 @@ from tests.seeded import (
     function_limits,
     miniport,
     miniport_engine,
+    miniport_rules,
+    miniport_strangers,
     offloads,
     pci,
     provider,
@@ -47,6 +49,8 @@ FAULTS: tuple[Fault, ...] = (
     *function_details.FAULTS,
     *examples_engine.FAULTS,
     *miniport_engine.FAULTS,
+    *miniport_strangers.FAULTS,
+    *miniport_rules.FAULTS,
     *card_slots.FAULTS,
     *function_limits.FAULTS,
 )

@@ -74,7 +74,7 @@ class Mood:
     def initiate(self, root: Block) -> None:
         """Begin, or keep it until offloading resumes; called with the lock held. [INV-41]"""
         if self.is_uploading and has_parent(root):
-            self._refuse(root)  # its parent goes before offloading resumes, and cannot as long as this waits
+            self._refuse(root)  # its parent must go, and cannot as long as it waits
         elif self.is_holding_up:
             self._waiting.append(root)
         elif self.chimney.is_started:
