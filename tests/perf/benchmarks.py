@@ -6,7 +6,7 @@ from .card_access import CardMemoryContender, CardRegisterContender
 from .cocotb_peer import CocotbContender
 from .copy_benchmarks import copy_benchmarks
 from .core_sources import CARD_ROOMS, CORE_FLAGS, sources_of
-from .fuzz_benchmarks import fuzz_rate
+from .fuzz_benchmarks import fuzz_rate, hypothesis_rate
 from .harness import Benchmark, Goal, InterleavedBenchmark
 from .kernels import KernelBenchmark
 from .program import ProgramContender
@@ -160,4 +160,5 @@ def all_benchmarks() -> list[Benchmark]:
         *tcp_benchmarks(),
         *trace_benchmarks(),
         fuzz_rate(),
+        hypothesis_rate(),
     ]

@@ -1,4 +1,4 @@
-"""The fuzz targets' rate: what an input of libFuzzer's costs on the card, with sanitizers and without."""
+"""Rates of the fuzzers: what an input of libFuzzer's costs on the card, and an example of Hypothesis."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ import re
 import resource
 import subprocess
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from tests.fuzz import campaign
 from tests.fuzz import workshop as fuzz
+from vnic.fuzz.machines import machine_of
 
 from .harness import Figures, Goal, InterleavedBenchmark, MissingError, RoundError
 from .workshop import BuildError, Workshop
 
 RUNS = 150_000
+EXAMPLES, STEPS = 30, 50
 #: An input of the goal has as many; shorter ones would be quicker.
 OPERATIONS, ACCESSES = 32, 8
 INPUT_MOST = campaign.INPUT_MOST["card"]
@@ -82,4 +89,64 @@ def fuzz_rate() -> InterleavedBenchmark:
         "DMA accesses; CPU time, start and corpus included",
         [FuzzContender("asan"), FuzzContender("bare")],
         [Goal("ASan and UBSan", "an input, asan", at_most=33_333), Goal("no sanitizer", "an input, bare")],
+    )
+
+
+class MachineContender:
+    """A state machine of Hypothesis's on one of the scenes: nanoseconds of processor time an example."""
+
+    def __init__(self, target: str) -> None:
+        self.name = f"state machine of {target}"
+        self._target = target
+
+    def start(self, shop: Workshop) -> None:
+        """There is nothing to build."""
+
+    def round(self, effort: float) -> Figures:
+        """New examples, neither kept nor shrunk; their steps are counted where they are taken."""
+        examples = steps = 0
+        plain: Any = machine_of(self._target, seed=0)
+
+        class Counted(plain):  # type: ignore[misc]  # a class that is made at run time
+            def __init__(self) -> None:
+                nonlocal examples
+                examples += 1
+                super().__init__()
+
+            def perform(self, act: Any) -> None:
+                nonlocal steps
+                steps += 1
+                super().perform(act)
+
+        wanted = settings(
+            max_examples=max(int(EXAMPLES * effort), 2),
+            stateful_step_count=STEPS,
+            phases=[Phase.generate],
+            database=None,
+            derandomize=True,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        before = time.process_time_ns()
+        run_state_machine_as_test(Counted, settings=wanted)
+        spent = time.process_time_ns() - before
+        return {f"an example, {self._target}": spent / examples, f"a step, {self._target}": spent / steps}
+
+    def stop(self) -> None:
+        """Nothing runs between rounds."""
+
+
+def hypothesis_rate() -> InterleavedBenchmark:
+    """Beside libFuzzer's: what a driver, a card and a wire cost in an example of Hypothesis."""
+    targets = ("machine", "driver", "netdma")
+    return InterleavedBenchmark(
+        "hypothesis-rate",
+        f"one example of up to {STEPS} steps: a bench with the reference driver is made, checked after each "
+        "step, and ended; CPU time",
+        [MachineContender(target) for target in targets],
+        [
+            Goal(f"{what} of {target}", f"{what}, {target}")
+            for target in targets
+            for what in ("an example", "a step")
+        ],
     )
