@@ -44,6 +44,7 @@ GROUPS = (
     "chimney_peer",
     "chimney_life",
     "chimney_limits",
+    "chimney_closing",
     "chimney_counts",
     "chimney_accounts",
     "chimney_moods",
