@@ -612,6 +612,8 @@ def test_a_miniport_may_give_its_hardware_up(stage: Stage) -> None:
     stage.as_miniport(stage.miniport.handle.m_remove_miniport)
     stage.run()
     assert stage.state() is AdapterState.HALTED
+    stage.adapter.surprise_remove()
+    assert "SURPRISE_REMOVED" not in stage.miniport.seen, "a halted miniport was called"
 
 
 def test_a_miniport_may_ask_for_a_reset(stage: Stage) -> None:

@@ -368,7 +368,9 @@ class Adapter(MiniportCalls):
 
     @_in_turn
     def surprise_remove(self) -> None:
-        """The device is gone: notify, then halt."""
+        """The device is gone: notify, then halt; a miniport that has been halted already hears of nothing."""
+        if self.state is AdapterState.HALTED:
+            return
         self.is_surprise_removed = True
         self.notify_pnp(PnpEvent.SURPRISE_REMOVED)
         self.halt(HaltAction.SURPRISE_REMOVED)

@@ -9,8 +9,8 @@ from typing import Any
 from vnic.conformance.case import Feature, case
 from vnic.conformance.drive import OK, SHORT_RINGS, frames_to, same, statuses, take, works
 from vnic.conformance.groups.chimney import PUSH, drained, offloading
+from vnic.conformance.groups.removal import gone
 from vnic.conformance.pages import chimney, ddi, guide
-from vnic.ndis.states import AdapterState
 from vnic.ndis.structures import DevicePowerState
 from vnic.testbench.bench import Bench
 from vnic.testbench.chimney.blocks import PARTIAL, context_of, ending_of, neighbour, path, tcp, tree
@@ -113,10 +113,7 @@ def a_removal(bench: Bench) -> None:
     count = _traffic(bench, choose)
     some_steps(bench, choose)
     bench.device.remove()
-    bench.settle()
-    bench.adapter.surprise_remove()
-    bench.settle()
-    assert bench.adapter.state is AdapterState.HALTED, f"the adapter is {bench.adapter.state.value}"
+    gone(bench)
     assert len(statuses(bench)) == count, f"{len(statuses(bench))} of {count} sends came back"
 
 

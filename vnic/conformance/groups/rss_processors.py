@@ -7,13 +7,15 @@ from vnic.conformance.drive import OK, take
 from vnic.conformance.groups.rss import capabilities, enable, flows, in_order
 from vnic.conformance.groups.rss_sets import set_parameters
 from vnic.conformance.pages import ddi, guide
-from vnic.ndis.rss import ReceiveScaleParameters, RssFlag
+from vnic.host.bus import InterruptKind
+from vnic.ndis.rss import ReceiveScaleParameters, RssCapability, RssFlag
 from vnic.testbench.bench import RSS_KEY, RSS_TYPES, Bench
 from vnic.testbench.frames import plain_frame
 
 _KEYWORDS = guide("standardized-inf-keywords-for-rss")
 _PARAMETERS = ddi("ns-ntddndis-_ndis_receive_scale_parameters", "ntddndis")
 _TABLE = guide("rss-configuration")
+_CAPABILITIES = ddi("ns-ntddndis-_ndis_receive_scale_capabilities", "ntddndis")
 
 
 def _unhashed(bench: Bench, count: int = 12) -> set[int]:
@@ -168,3 +170,81 @@ def tables_in_force_at_once(bench: Bench) -> None:
             assert frame.hash is not None
             wanted = table[frame.hash[2] & len(table) - 1]
             assert frame.cpu == wanted, f"table {turn}: processor {frame.cpu}, not {wanted}"
+
+
+def _messages(bench: Bench, kind: InterruptKind) -> None:
+    """The flags and the count of messages against what the machine granted; then RSS on what there is."""
+    said = capabilities(bench)
+    assert bench.system.vector_kind is kind
+    signalled = bool(said.flags & RssCapability.MESSAGE_SIGNALED_INTERRUPTS)
+    assert signalled == (kind is not InterruptKind.INTX), f"MESSAGE_SIGNALED_INTERRUPTS is {signalled}"
+    using = bool(said.flags & RssCapability.USING_MSI_X)
+    assert using == (kind is InterruptKind.MSIX), f"USING_MSI_X is {using}"
+    most = 1 if kind is InterruptKind.INTX else len(bench.processors) + 1
+    assert 1 <= said.interrupt_messages <= most, f"{said.interrupt_messages} messages, of {most} granted"
+    enable(bench)
+    frames = flows(bench, 24)
+    cpus = {frame.cpu for frame in in_order(bench, frames)}
+    assert len(cpus) > 1 or kind is not InterruptKind.MSIX, "frames of 24 flows are on one processor"
+
+
+@case(_CAPABILITIES, "with MSI-X the messages and their kind are told", Feature.RSS, queues=4, cpus=4)
+def capabilities_with_msi_x(bench: Bench) -> None:
+    """The machine grants MSI-X; compare the capabilities, then spread 24 flows."""
+    _messages(bench, InterruptKind.MSIX)
+
+
+@case(
+    _CAPABILITIES,
+    "with MSI the message is told, and no MSI-X",
+    Feature.RSS,
+    queues=4,
+    cpus=4,
+    interrupt="msi",
+)
+def capabilities_with_msi(bench: Bench) -> None:
+    """The machine grants MSI and nothing else; compare the capabilities, then spread 24 flows."""
+    _messages(bench, InterruptKind.MSI)
+
+
+@case(_CAPABILITIES, "with the line no message is told of", Feature.RSS, queues=4, cpus=4, interrupt="line")
+def capabilities_with_the_line(bench: Bench) -> None:
+    """The machine grants the INTx line and nothing else; compare the capabilities, then spread 24 flows."""
+    _messages(bench, InterruptKind.INTX)
+
+
+@case(
+    _PARAMETERS,
+    "with RSS off again frames are where they were before it was on",
+    Feature.RSS,
+    queues=4,
+    cpus=4,
+)
+def back_home(bench: Bench) -> None:
+    """Note the processor of 24 flows; RSS on with tables of one processor each, off; three times."""
+    frames = flows(bench, 24)
+    before = [(frame.cpu, frame.hash) for frame in in_order(bench, frames)]
+    last = min(len(bench.processors), capabilities(bench).receive_queues) - 1
+    for processor in (last, 1, last):
+        enable(bench, (processor,) * 4)
+        assert {frame.cpu for frame in in_order(bench, frames)} == {processor}
+        assert set_parameters(bench, ReceiveScaleParameters(flags=RssFlag.DISABLE_RSS)) == OK
+        after = [(frame.cpu, frame.hash) for frame in in_order(bench, frames)]
+        assert after == before, f"after RSS on processor {processor} frames are on other ones than before"
+
+
+@case(
+    _KEYWORDS,
+    "a *RssBaseProcNumber that the machine does not have takes no processor away",
+    Feature.RSS,
+    queues=4,
+    cpus=4,
+    keywords={"*RssBaseProcNumber": 17},
+)
+def a_base_that_there_is_not(bench: Bench) -> None:
+    """*RssBaseProcNumber is 17 on a machine with four processors: RSS works, or is not offered."""
+    if bench.adapter.general is None or bench.adapter.general.receive_scale is None:
+        raise NotSupported("RSS behind the last processor")
+    assert bench.set_rss((0,) * 4) == OK, "processor 0 is refused"
+    frames = flows(bench, 12)
+    assert {frame.cpu for frame in in_order(bench, frames)} == {0}
