@@ -89,8 +89,8 @@ FAULTS = (
         Subject.MINIPORT,
         "vnic/miniport/chimney_work.py",
         "        self._receives -= pieces",
-        "        self._sends -= pieces",
-        "The room of receives is given back to sends.",
+        "        self._receives += pieces",
+        "The room of a receive is taken a second time when it comes back.",
         Cites("CHM-22"),
     ),
     Fault(

@@ -10,7 +10,6 @@ from vnic.errors import ArgumentError
 
 #: In the order of the report.
 GROUPS = (
-    "any_step",
     "bring_up",
     "bring_up_failures",
     "oid_wishes",
@@ -95,6 +94,7 @@ GROUPS = (
     "memory_order",
     "races",
     "races_settings",
+    "any_step",
     "engine",
     "engine_channels",
     "engine_interrupts",
