@@ -224,9 +224,10 @@ def what_is_used_up(rig: Rig) -> None:
     chimney.terminate(_NEIGHBOUR, neighbours.pop(64))
     refused(neighbour_image(vlan_id=99), ChmStatus.VLAN_ENTRIES)
     chimney.terminate(_NEIGHBOUR, neighbours.pop(5))
-    last = chimney.neighbour()
+    last = [chimney.neighbour() for _ in range(2)]
     refused(neighbour_image(vlan_id=100), ChmStatus.NEIGHBOUR_ENTRIES)
-    chimney.terminate(_NEIGHBOUR, last)
+    for each in last:
+        chimney.terminate(_NEIGHBOUR, each)
     neighbours.append(chimney.neighbour(vlan_id=99))
     chimney.terminate(_NEIGHBOUR, chimney.neighbour(vlan_id=64))
     paths = [chimney.path(neighbours[0]) for _ in range(2)]
