@@ -94,6 +94,7 @@ GROUPS = (
     "card_chimney_switch",
     "card_chimney_commands",
     "card_chimney_images",
+    "card_chimney_sending",
     "memory_order",
     "races",
     "races_settings",

@@ -124,7 +124,8 @@ _CREATED: Sequence[tuple[dict[str, int], Sequence[ChmSubmission], str]] = (
     *(({field: 1 << bit}, (), "BAD_VALUE") for field, bit in (
         ("const_flags", 3), ("const_flags", 15), ("cached_flags", 5), ("cached_flags", 15),
         ("snd_wind_scale", 0), ("rcv_wind_scale", 0), ("reserved_1", 0), ("reserved_2", 63),
-        ("reserved_3", 5), ("receive_backlog_size", 31), ("snd_wnd", 31), ("max_snd_wnd", 31), ("send_backlog_size", 0),
+        ("reserved_3", 5), ("receive_backlog_size", 31), ("snd_wnd", 31), ("max_snd_wnd", 31),
+        ("send_backlog_size", 0),
     )),
     ({"const_flags": 4, "snd_wind_scale": 14, "rcv_wind_scale": 14}, (), "OK"),
     ({"const_flags": 4, "snd_wind_scale": 15}, (), "BAD_VALUE"),

@@ -206,8 +206,15 @@ def _live_again(chimney: ChimneyRig, what: str) -> None:
     )
     for number in range(40):
         connections[number % 4 + 4].receive(bytes(1000), seq=IRS + 5000 + number // 4 * 4000)
+    connections[3].send(b"and sends")
+    assert [each.payload for each in connections[3].sent()] == [b"and sends"], (
+        f"{what}, then on again: no send"
+    )
+    dropped = chimney.stat("RANGES_DROPPED")
     for number in range(100):
         connections[number % 2 + 1].receive(bytes(1000))
+    dropped = chimney.stat("RANGES_DROPPED") - dropped
+    assert dropped == 4, f"{what}, then on again: of 4 that hold data out of order {dropped} gave it up"
     assert set(chimney.reasons()) == {ChmReason.UPLOAD_REQUESTED}, (
         f"{what}, then on again: {chimney.reasons()}"
     )
