@@ -95,6 +95,7 @@ GROUPS = (
     "card_chimney_commands",
     "card_chimney_images",
     "card_chimney_sending",
+    "card_chimney_tcp",
     "memory_order",
     "races",
     "races_settings",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import product
 from typing import Any
 
 from vnic.abi import DmaPurpose, DmaStatus, FaultAction, FaultSite
@@ -319,9 +320,9 @@ def _end(chimney: ChimneyRig, connection: RigConnection) -> None:
     "TERMINATE sends an ACK that is owed and gives data to the pool; what comes later is the host's",
 )
 def connections_that_are_given_back(rig: Rig) -> None:
-    """An ACK owed or not, data in order without a buffer; a segment while it waits."""
+    """An ACK owed or not, stopped or not, data in order without a buffer; a segment while it waits."""
     chimney = ChimneyRig(rig, pool_posted=0, pool_len=64)
-    for version, is_owed in ((4, True), (6, True), (4, False), (6, False)):
+    for version, is_owed, is_stopped in product((4, 6), (True, False), (True, False)):
         path = chimney.path(version=version)
         connection = chimney.connect(path, version=version)
         chimney.take()
@@ -329,6 +330,12 @@ def connections_that_are_given_back(rig: Rig) -> None:
         if not is_owed:
             chimney.advance(100 * _MS)
             rig.sent()
+        if is_stopped:
+            connection.receive(b"u", flags=_ACK | packet.URG, urgent=1, seq=IRS + 150)
+            chimney.take()
+        unread = connection.query().receive_backlog_size
+        assert unread == 0, f"{unread} bytes are the host's that wait in the card"
+        chimney.take()
         _end(chimney, connection)
         owed = [(each.seq, each.ack, each.payload) for each in connection.sent()]
         assert owed == [(ISS, IRS + 150, b"")] * is_owed, f"IPv{version}: {owed} is sent at the end"

@@ -74,7 +74,7 @@ def sends_that_are_complete(rig: Rig) -> None:
 
 @card_case(
     manual("CHM-21", "chimney"),
-    "sends are read from host memory when they leave, again when they leave again, in whatever pieces they lie",
+    "sends are read from host memory when they leave, again when they leave again, in whatever pieces",
 )
 def memory_of_sends(rig: Rig) -> None:
     """Pieces of 1 to 3,000 bytes, of which a window lets some out; memory that changes; a timeout."""
@@ -303,7 +303,7 @@ def links_that_take_nothing(rig: Rig) -> None:
 
 @card_case(
     manual("CHM-25", "chimney"),
-    "an IPv4 packet has DF and an Identification of the upper half, another than those before, whoever sends it",
+    "an IPv4 packet has DF and an Identification of the upper half, another than those before",
 )
 def identifications(rig: Rig) -> None:
     """3,000 packets of two connections: data, ACKs and a RST."""
