@@ -209,5 +209,6 @@ void acceptance_take(struct arrival *a)
     acceptance_note(a->e, a->c);
     acceptance_note_timestamp(a);
     congestion_mark_arrives(a);
+    a->is_ack_due = tcp_has(a->c, TCP_ACK_NOW);
     arrival_trim(a);
 }

@@ -13,6 +13,7 @@ struct arrival {
     uint32_t seq; /* ... of the first that is new and in the window */
     uint32_t len; /* payload bytes from there on inside the window */
     bool has_fin; /* and behind them a FIN inside the window */
+    bool is_ack_due; /* an ACK was due before it came */
 };
 
 static inline bool arrival_has(const struct arrival *a, uint32_t control)

@@ -157,10 +157,13 @@ static void text_respect_fin(struct arrival *a)
     }
 }
 
-/* Without SACK the peer counts duplicate ACKs: it gets one for each segment (RFC 5681 4.2). */
-static void text_owe_ack(struct tcp_connection *c)
+/* Without SACK the peer counts duplicate ACKs: it gets one for each segment (RFC 5681 4.2), and no more (ACK-04), though
+ * what was cut off from this one asks for an ACK too. */
+static void text_owe_ack(const struct arrival *a)
 {
-    if (tcp_has(c, TCP_ACK_NOW) && !tcp_has(c, TCP_HAS_SACK) && c->ack_owed < UINT8_MAX) {
+    struct tcp_connection *c = a->c;
+
+    if (a->is_ack_due && !tcp_has(c, TCP_HAS_SACK) && c->ack_owed < UINT8_MAX) {
         c->ack_owed++;
     }
     c->flags |= TCP_ACK_NOW;
@@ -193,7 +196,7 @@ static void text_out_of_order(struct arrival *a)
     uint32_t end, fin;
 
     a->e->statistics.out_of_order++;
-    text_owe_ack(c);
+    text_owe_ack(a);
     text_respect_fin(a);
     end = a->seq + a->len + a->has_fin;
     fit = reassembly_add(a->e, c, a->seq, end);

@@ -115,6 +115,17 @@ def test_never_more_than_one_ack_a_segment(seed: int) -> None:
             assert len(t.drain()) <= 1
 
 
+@pytest.mark.requirement("ACK-04", "SEG-06")
+@pytest.mark.parametrize("sack", [False, True])
+@pytest.mark.parametrize("control", ["ACK", "FIN,ACK"])
+def test_a_segment_that_is_cut_behind_a_gap_is_answered_once(sack: bool, control: str) -> None:
+    t = established(sack=sack, rcv_buf=1000)
+    for seq, size in ((501, 600), (901, 100), (701, 301)):
+        t.inject(control, seq=seq, data=size)
+        t.expect("ACK", ack=1)
+        t.expect_nothing()
+
+
 @pytest.mark.requirement("ACK-05")
 def test_the_first_block_holds_the_segment_that_came() -> None:
     t = established(sack=True)
