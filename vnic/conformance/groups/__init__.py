@@ -96,6 +96,7 @@ GROUPS = (
     "card_chimney_images",
     "card_chimney_sending",
     "card_chimney_tcp",
+    "card_chimney_tcp_out",
     "memory_order",
     "races",
     "races_settings",

@@ -199,6 +199,8 @@ def segments_that_are_pushed(rig: Rig) -> None:
         (((2920, 0), (2920, 0)), {5840}),
         (((1460, 1), (1460, 1), (1460, 0)), {1460, 2920, 4380}),
         (((3000, 1), (1380, 0)), {4380}),
+        (((100, 1), (4280, 0)), {1460, 4380}),
+        (((1460, 1), (2000, 0), (920, 0)), {1460, 4380}),
         (((100, 0), (2820, 0), (0, 1), (1460, 0)), {4380}),
     )
     for version, (sends, wanted) in product((4, 6), rows):
@@ -207,7 +209,9 @@ def segments_that_are_pushed(rig: Rig) -> None:
         connection = chimney.connect(version=version, snd_wnd=0, **mtu)  # type: ignore[arg-type]
         scale = size / 1460
         for length, push in sends:
-            connection.send(bytes(round(length * scale)), push=push)
+            whole = round(length * scale)
+            cuts = (size,) if whole > 2 * size else ()
+            connection.send(bytes(whole), cuts=cuts, push=push)
         rig.sent()
         connection.receive(window=65535)
         found = set[int]()
@@ -242,7 +246,11 @@ def send_data_that_cannot_be_read(rig: Rig) -> None:
         )  # fmt: skip
         pieces = [ChmSubmission(op=_OP, addr=address + 300, len=good, more=1)] if good else []
         with rig.device.arm(fault):
-            connection.submit(*pieces, ChmSubmission(op=_OP, addr=bad, len=100))
+            connection.submit(
+                *pieces,
+                ChmSubmission(op=_OP, addr=bad, len=100, more=1),
+                ChmSubmission(op=_OP, addr=address, len=3000),
+            )
         what = f"IPv{version}, {where} behind {good} bytes"
         sent = _stream(connection.sent())
         assert len(sent) <= good, f"{what}: {len(sent)} bytes are sent"
@@ -252,7 +260,7 @@ def send_data_that_cannot_be_read(rig: Rig) -> None:
         assert connection.sent() == [], f"{what}: the connection speaks later"
         assert len(chimney.reasons()) == 1, f"{what}: told again"
         _, image = connection.terminate()
-        assert image.send_backlog_size == 100 + good, f"{what}: a backlog of {image.send_backlog_size}"
+        assert image.send_backlog_size == 3100 + good, f"{what}: a backlog of {image.send_backlog_size}"
         chimney.take()
         rig.sent()
 

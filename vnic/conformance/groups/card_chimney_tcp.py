@@ -41,7 +41,7 @@ def _of(options: bytes, kind: int) -> tuple[int, ...]:
 
 @card_case(
     manual("CHM-41", "chimney"),
-    "of a segment what lies in the window is taken, the rest is cut off and answered, wherever the numbers wrap",
+    "of a segment what lies in the window is taken, the rest is cut off and answered, once",
 )
 def segments_around_the_window(rig: Rig) -> None:
     """Segments before, across and behind both edges of a window of 1,000, over the wrap."""
