@@ -177,7 +177,7 @@ def timestamps_that_are_echoed(rig: Rig) -> None:
             connection.receive(b"first", options=_timestamp(value, 0))
             if is_new:
                 recent = value
-                connection.receive(b"second", options=_timestamp(value + 1, 0))
+                connection.receive(b"second", window=60_000 - step, options=_timestamp(value + 1, 0))
                 chimney.advance(_DELAY_MS * _MS)
                 _say(connection.sent(), clock(), recent, f"step {step}: two segments, then time")
                 recent = value
@@ -311,6 +311,33 @@ def fins_that_a_peer_sends(rig: Rig) -> None:
         assert events == [ChmEvent.FIN], f"{what}: events {events}"
         image = connection.terminate()[1]
         assert (image.state, image.rcv_nxt) == (7, (end + 1) % _WRAP), f"{what}: state {image.state}"
+        chimney.take()
+        rig.sent()
+
+
+@card_case(
+    manual("CHM-46", "chimney"),
+    "a FIN beyond the right edge of the window is cut off with the rest, and comes again",
+)
+def fins_beyond_the_window(rig: Rig) -> None:
+    """A window of 100 with segments of 99, 100 and 101 bytes and a FIN, in order and behind a gap."""
+    chimney = ChimneyRig(rig)
+    for version, length, gap in product((4, 6), (99, 100, 101), (0, 10)):
+        connection = chimney.connect(
+            chimney.path(version=version), version=version, rcv_wnd=100, initial_rcv_wnd=100
+        )
+        chimney.take()
+        connection.receive(bytes(length - gap), flags=_ACK | _FIN, seq=IRS + gap)
+        if gap:
+            connection.receive(bytes(gap), seq=IRS)
+        chimney.poll()
+        taken, fin = min(length, 100), length == 99
+        what = f"IPv{version}, {length} bytes, {gap} of them behind the rest"
+        assert connection.sent()[-1].ack == IRS + taken + fin, f"{what}: another ACK"
+        events = [each.event for each in chimney.events()]
+        assert events == [ChmEvent.FIN] * fin, f"{what}: events {events}"
+        assert len(connection.data) == taken, f"{what}: {len(connection.data)} bytes come"
+        connection.terminate()
         chimney.take()
         rig.sent()
 

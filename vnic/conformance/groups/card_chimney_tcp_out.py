@@ -116,6 +116,7 @@ def holes_in_what_arrived(rig: Rig) -> None:
                 connection.receive(options=_sacks(*wrong, una=una))
         assert _ranges(connection, una) == [], f"{what}: blocks that mean nothing send something again"
         numbers, held = list[int](), set[int]()
+        chimney.advance(50 * _MS)
         for index, (first, last) in enumerate(blocks):
             for end in range(first + 1, last + 1):
                 held.add(end - 1)
