@@ -85,8 +85,6 @@ def duplicate_acknowledgments(rig: Rig) -> None:
             connection.receive(window=65000)
         assert (0, _MSS) not in _ranges(connection, una), f"threshold {threshold}: sent again twice"
         chimney.switch_off()
-        rig[0].reset()
-        rig[0].start()
 
 
 @card_case(
@@ -133,8 +131,6 @@ def holes_in_what_arrived(rig: Rig) -> None:
         connection.send(b"goes on")
         assert _ranges(connection, una) == [(10 * _MSS, 10 * _MSS + 7)], f"{what}: what comes next"
         chimney.switch_off()
-        rig[0].reset()
-        rig[0].start()
 
 
 def _timeout(
@@ -173,8 +169,6 @@ def retransmission_timers(rig: Rig) -> None:
         for before, after in pairwise(waits[1:]):
             assert before * 3 // 2 <= after <= before * 5 // 2, f"{what}, which do not double"
         chimney.switch_off()
-        rig[0].reset()
-        rig[0].start()
     chimney = ChimneyRig(rig, parameters={"TICKS_PER_SECOND": 1000, "DOUBT_RETRANSMISSIONS": 99})
     for left in (50, 700, 3000):
         connection = chimney.connect(
@@ -301,8 +295,6 @@ def small_segments(rig: Rig) -> None:
         waited, found = _timeout(chimney, connection)
         assert found == [(0, 300)] and waited == (ticks or 200), f"SWS {ticks}: {found} after {waited} ms"
         chimney.switch_off()
-        rig[0].reset()
-        rig[0].start()
 
 
 @card_case(
@@ -343,8 +335,6 @@ def peers_that_are_given_up(rig: Rig) -> None:
             assert count in (most + 1 - first, most + 2 - first), what
         connection.terminate()
         chimney.switch_off()
-        rig[0].reset()
-        rig[0].start()
 
 
 @card_case(
