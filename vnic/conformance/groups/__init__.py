@@ -108,6 +108,7 @@ GROUPS = (
     "engine_errors",
     "engine_overlap",
     "engine_state",
+    "engine_details",
 )
 
 

@@ -205,7 +205,7 @@ def _spoiled(frame: bytes, how: str) -> bytes:
     rx_count=128,
 )
 def first_fragments(rig: Rig) -> None:
-    """Limits of 1 and 3; second fragments, fragments of others and spoiled ones count nothing; both versions."""
+    """Limits of 1 and 3; second fragments, fragments of others and spoiled ones count nothing."""
     for limit, version in product((1, 3), (4, 6)):
         chimney = ChimneyRig(rig, parameters={"FRAGMENTS": limit})
         connection = chimney.connect(chimney.path(version=version), version=version)
@@ -267,7 +267,7 @@ _ASK: Mapping[ChmReason, Callable[[RigConnection], None]] = {
     "an optional reason is told of a connection in ESTABLISHED without a FIN on either side, no other",
 )
 def reasons_of_whom(rig: Rig) -> None:
-    """Three reasons of connections open, closed by the host or the peer, before and while the reason waits."""
+    """Three reasons of connections open, closed by the host or the peer, before it or while it waits."""
     chimney = ChimneyRig(rig, parameters=_PARAMETERS)
     path = chimney.path()
     for (reason, ask), way in product(
