@@ -8,11 +8,12 @@ from itertools import product
 from vnic.conformance.case import card_case
 from vnic.conformance.pages import manual
 from vnic.gen.enums import ChmEvent, ChmObject, ChmReason
-from vnic.testbench.chimney.images import CLOSE_WAIT, FIN_WAIT_2
+from vnic.testbench.chimney.images import CLOSE_WAIT, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK
 from vnic.testbench.chimney.rig import ChimneyRig
 from vnic.testbench.chimney.rig_connection import RigConnection
 from vnic.testbench.frames import ADDRESSES, MAC, PEER
 from vnic.testbench.rig import Rig
+from vnic.testbench.tcp_peer import IRS, ISS
 from vnic.wire import packet
 
 _ACK, _PSH, _FIN, _URG = packet.ACK, packet.PSH, packet.FIN, packet.URG
@@ -339,3 +340,47 @@ def reasons_that_meet(rig: Rig) -> None:
             rig[0].take()
             connection.terminate()
             chimney.take()
+
+
+@card_case(
+    manual("CHM-41", "chimney"),
+    "when both sides have closed RETRIEVE says UPLOAD_REQUESTED; FINs are acknowledged until TERMINATE",
+)
+def connections_that_have_ended(rig: Rig) -> None:
+    """FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT and LAST-ACK to their ends, by each order of FIN and ACK."""
+    chimney = ChimneyRig(rig)
+    for version, state in product((4, 6), (FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, LAST_ACK)):
+        for is_together in (False, True):
+            sent_fin = state in (FIN_WAIT_1, LAST_ACK)
+            most = ISS + sent_fin
+            connection = chimney.connect(
+                chimney.path(version=version), version=version, state=state, fin=sent_fin, snd_nxt=most,
+                snd_max=most,
+            )  # fmt: skip
+            chimney.take()
+            rig.sent()
+            if state == CLOSE_WAIT:
+                connection.disconnect()
+                assert [each.flags & _FIN for each in connection.sent()] == [_FIN], "no FIN"
+            what = f"IPv{version}, from state {state}, {'together' if is_together else 'apart'}"
+            closes = state in (FIN_WAIT_1, FIN_WAIT_2)
+            acked = ISS + (state != FIN_WAIT_2)
+            if not is_together and state != FIN_WAIT_2:
+                connection.receive(ack=acked)
+            if closes:
+                connection.receive(flags=_ACK | _FIN, ack=acked)
+                assert [each.ack for each in connection.sent()] == [IRS + 1], f"{what}: no ACK of the FIN"
+            elif is_together:
+                connection.receive(ack=acked)
+            assert chimney.reasons() == [ChmReason.UPLOAD_REQUESTED], f"{what}: {chimney.reasons()}"
+            fins = [each.event for each in chimney.events() if each.event == ChmEvent.FIN]
+            assert len(fins) == closes, f"{what}: {len(fins)} FIN events"
+            if closes:
+                connection.receive(flags=_ACK | _FIN, seq=IRS, ack=acked)
+                assert [each.ack for each in connection.sent()] == [IRS + 1], (
+                    f"{what}: of a FIN that comes again"
+                )
+            image = connection.terminate()[1]
+            assert image.state == (10 if closes else 0), f"{what}: then the state is {image.state}"
+            chimney.take()
+            rig.sent()

@@ -6,12 +6,8 @@ from itertools import pairwise, product
 
 from vnic.conformance.case import card_case
 from vnic.conformance.pages import manual
-from vnic.gen.enums import ChmEvent, ChmReason
+from vnic.gen.enums import ChmReason
 from vnic.testbench.chimney.images import (
-    CLOSE_WAIT,
-    FIN_WAIT_1,
-    FIN_WAIT_2,
-    LAST_ACK,
     NAGLING,
     SACK,
     SCALING,
@@ -84,6 +80,21 @@ def duplicate_acknowledgments(rig: Rig) -> None:
         for _ in range(3):
             connection.receive(window=65000)
         assert (0, _MSS) not in _ranges(connection, una), f"threshold {threshold}: sent again twice"
+        other = _flight(chimney, 9, una, remote_port=2)
+        for _ in range(threshold - 1):
+            other.receive()
+        other.peer.ack = (una + _MSS) % _WRAP
+        for _ in range(threshold):
+            other.receive()
+        found = [row for row in _ranges(other, una) if row[0] < 9 * _MSS]
+        assert found == [], f"threshold {threshold}: duplicates of before send {found} again"
+        third = _flight(chimney, 4, una, remote_port=3)
+        third.receive()
+        for _ in range(threshold + 1):
+            third.receive(b"d", flags=_ACK | _PSH)
+        found = [row for row in _ranges(third, una) if row[0] < 4 * _MSS]
+        assert found == [], f"threshold {threshold}: data behind a duplicate sends {found} again"
+        chimney.take()
         chimney.switch_off()
 
 
@@ -156,6 +167,8 @@ def retransmission_timers(rig: Rig) -> None:
         chimney = ChimneyRig(rig, parameters=parameters | {"MAX_RETRANSMISSIONS": 255})
         connection = _flight(chimney, 1, srtt=srtt * 8, rtt_var=rttvar * 4)
         rto = max((srtt + 4 * rttvar) * 1000 // rate, 200)
+        told = connection.query().retransmit_timeout_delta * 1000 // rate
+        assert abs(told - rto) <= 1000 // rate, f"SRTT {srtt} and RTTVAR {rttvar} of 1/{rate} s: {told} ms"
         waits = []
         connection.receive(b"no news")
         for number in range(4):
@@ -257,6 +270,11 @@ def windows_that_change(rig: Rig) -> None:
         connection.receive(ack=(ISS + last + 1) % _WRAP, window=65000)
         assert _ranges(connection) == [], f"{what}: an ACK of what was not sent is believed"
         connection.terminate()
+        shrunk = _flight(chimney, 3, version=version, cached_flags=NAGLING)
+        shrunk.receive(window=500)
+        found = _timeout(chimney, shrunk)[1]
+        assert found == [(0, 500)], f"{what}: {found} again into a window that shrank to 500"
+        shrunk.terminate()
         chimney.take()
         rig.sent()
 
@@ -335,47 +353,3 @@ def peers_that_are_given_up(rig: Rig) -> None:
             assert count in (most + 1 - first, most + 2 - first), what
         connection.terminate()
         chimney.switch_off()
-
-
-@card_case(
-    manual("CHM-41", "chimney"),
-    "when both sides have closed RETRIEVE says UPLOAD_REQUESTED; FINs are acknowledged until TERMINATE",
-)
-def connections_that_have_ended(rig: Rig) -> None:
-    """FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT and LAST-ACK to their ends, by each order of FIN and ACK."""
-    chimney = ChimneyRig(rig)
-    for version, state in product((4, 6), (FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, LAST_ACK)):
-        for is_together in (False, True):
-            sent_fin = state in (FIN_WAIT_1, LAST_ACK)
-            most = ISS + sent_fin
-            connection = chimney.connect(
-                chimney.path(version=version), version=version, state=state, fin=sent_fin, snd_nxt=most,
-                snd_max=most,
-            )  # fmt: skip
-            chimney.take()
-            rig.sent()
-            if state == CLOSE_WAIT:
-                connection.disconnect()
-                assert [each.flags & _FIN for each in connection.sent()] == [_FIN], "no FIN"
-            what = f"IPv{version}, from state {state}, {'together' if is_together else 'apart'}"
-            closes = state in (FIN_WAIT_1, FIN_WAIT_2)
-            acked = ISS + (state != FIN_WAIT_2)
-            if not is_together and state != FIN_WAIT_2:
-                connection.receive(ack=acked)
-            if closes:
-                connection.receive(flags=_ACK | _FIN, ack=acked)
-                assert [each.ack for each in connection.sent()] == [IRS + 1], f"{what}: no ACK of the FIN"
-            elif is_together:
-                connection.receive(ack=acked)
-            assert chimney.reasons() == [ChmReason.UPLOAD_REQUESTED], f"{what}: {chimney.reasons()}"
-            fins = [each.event for each in chimney.events() if each.event == ChmEvent.FIN]
-            assert len(fins) == closes, f"{what}: {len(fins)} FIN events"
-            if closes:
-                connection.receive(flags=_ACK | _FIN, seq=IRS, ack=acked)
-                assert [each.ack for each in connection.sent()] == [IRS + 1], (
-                    f"{what}: of a FIN that comes again"
-                )
-            image = connection.terminate()[1]
-            assert image.state == (10 if closes else 0), f"{what}: then the state is {image.state}"
-            chimney.take()
-            rig.sent()
