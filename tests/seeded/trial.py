@@ -27,7 +27,7 @@ DRIVERS: Mapping[Subject, tuple[str, ...]] = {
 }
 #: Groups of the suite that can say something of a subject; all where none are named.
 GROUPS: Mapping[Subject, tuple[str, ...]] = {
-    Subject.PROVIDER: ("netdma", "netdma_chains", "netdma_ends", "netdma_machine"),
+    Subject.PROVIDER: ("netdma", "netdma_chains", "netdma_ends", "netdma_machine", "netdma_details"),
     Subject.COPY_ENGINE: (
         "netdma",
         "netdma_chains",
@@ -37,6 +37,7 @@ GROUPS: Mapping[Subject, tuple[str, ...]] = {
         "engine_errors",
         "engine_overlap",
         "engine_state",
+        "engine_details",
     ),
 }
 

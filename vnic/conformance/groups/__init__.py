@@ -67,6 +67,7 @@ GROUPS = (
     "netdma_chains",
     "netdma_ends",
     "netdma_machine",
+    "netdma_details",
     "card",
     "card_interrupts",
     "card_frames",

@@ -8,6 +8,7 @@ from itertools import product
 from vnic.conformance.case import card_case
 from vnic.conformance.pages import manual
 from vnic.gen.enums import ChmEvent, ChmObject, ChmReason
+from vnic.gen.registers import BAR0
 from vnic.testbench.chimney.images import CLOSE_WAIT, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK
 from vnic.testbench.chimney.rig import ChimneyRig
 from vnic.testbench.chimney.rig_connection import RigConnection
@@ -194,7 +195,7 @@ def _spoiled(frame: bytes, how: str) -> bytes:
     elif how == "another VLAN":
         spoiled[12:12] = b"\x81\0\0\7"
     elif how == "another destination":
-        spoiled[0] |= 1
+        spoiled[5] ^= 1
     elif how == "no ports":
         del spoiled[36:]
     return bytes(spoiled)
@@ -207,6 +208,7 @@ def _spoiled(frame: bytes, how: str) -> bytes:
 )
 def first_fragments(rig: Rig) -> None:
     """Limits of 1 and 3; second fragments, fragments of others and spoiled ones count nothing."""
+    rig.change(BAR0.MAC_RX_CTRL, PROMISCUOUS=1)
     for limit, version in product((1, 3), (4, 6)):
         chimney = ChimneyRig(rig, parameters={"FRAGMENTS": limit})
         connection = chimney.connect(chimney.path(version=version), version=version)
