@@ -96,6 +96,7 @@ GROUPS = (
     "card_chimney_commands",
     "card_chimney_images",
     "card_chimney_updates",
+    "card_chimney_entries",
     "card_chimney_sending",
     "card_chimney_receiving",
     "card_chimney_reasons",

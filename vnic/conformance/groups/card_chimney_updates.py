@@ -119,8 +119,12 @@ def keepalive_by_update(rig: Rig) -> None:
 def patience_by_update(rig: Rig) -> None:
     """A MaxRT of 3 s: left alone, restarted after 2 s, made 10 s and made 1 s after 2 s."""
     parameters = {"DOUBT_RETRANSMISSIONS": 255, "MAX_RETRANSMISSIONS": 255}
-    rows: tuple[tuple[dict[str, int], int], ...] = (({}, 3000), ({"cached_flags": _MAX_RT_RESTART, "max_rt": 3000}, 5000), ({"max_rt": 10_000}, 10_000),
-            ({"max_rt": 1000}, 2000))  # fmt: skip
+    rows: tuple[tuple[dict[str, int], int], ...] = (
+        ({}, 3000),
+        ({"cached_flags": _MAX_RT_RESTART, "max_rt": 3000}, 5000),
+        ({"max_rt": 10_000}, 10_000),
+        ({"max_rt": 1000}, 2000),
+    )
     for change, limit in rows:
         chimney = ChimneyRig(rig, parameters=parameters)
         connection = chimney.connect(max_rt=3000, srtt=160, rtt_var=10)
@@ -204,8 +208,8 @@ def submissions_bit_by_bit(rig: Rig) -> None:
     path, other = chimney.path(), chimney.connect(remote_port=41_000)
     connection = chimney.connect(path)
     chimney.take()
-    for byte, bit in (*((17, n) for n in range(4, 8)), *((18, n) for n in range(8)), *((19, n) for n in range(8)),
-                      *((28, n) for n in range(8)), (31, 7)):  # fmt: skip
+    reserved = [(17, n) for n in range(4, 8)] + [(byte, n) for byte in (18, 19, 28) for n in range(8)]
+    for byte, bit in (*reserved, (31, 7)):
         packed = bytearray(
             ChmSubmission(op=ChmSubmissionOp.RECEIVE, handle=connection.handle, addr=4096, len=8).pack()
         )
