@@ -73,8 +73,8 @@ def _works(connection: RigConnection, what: str) -> None:
     cq_count=1024,
 )
 def segments_out_of_order(rig: Rig) -> None:
-    """Rates of 1 and 25 per cent with one segment less, and as many; duplicates between; two windows."""
-    for rate, least in ((1, 3), (25, 64)):
+    """A rate of 25 per cent with one segment less, and as many; duplicates between; two windows."""
+    for rate, least in ((25, 64),):
         chimney = ChimneyRig(rig, parameters={"OUT_OF_ORDER_RATE": rate})
         for version, ahead in product((4, 6), (least - 1, least)):
             connection = chimney.connect(chimney.path(version=version), version=version)
@@ -86,7 +86,7 @@ def segments_out_of_order(rig: Rig) -> None:
             _swap(connection, 2, 0)
             wanted = [ChmReason.HIGH_OUT_OF_ORDER] * (ahead == least)
             assert chimney.reasons() == wanted, f"{ahead} of 256 at {rate} per cent: {chimney.reasons()}"
-            if rate == 25:
+            if ahead < least:
                 _swap(connection, _WINDOW, least - 1)
                 assert chimney.reasons() == wanted, f"a second window: {chimney.reasons()}"
             _works(connection, f"{rate} per cent")

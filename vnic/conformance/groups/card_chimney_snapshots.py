@@ -115,6 +115,7 @@ def _receiving(life: _Life) -> None:
     connection = life.connect(6, const_flags=SACK | SCALING, rcv_wind_scale=3, rcv_wnd=40_000,
                               initial_rcv_wnd=40_000, remote_port=2, send_wl1=IRS)  # fmt: skip
     connection.post(300, cuts=(50, 120))
+    life.look("post")
     connection.receive(bytes(range(200)))
     life.look("data")
     life.wait(50)

@@ -369,8 +369,8 @@ def timeouts_in_a_row(rig: Rig) -> None:
 
 def _next_segment(chimney: ChimneyRig) -> int:
     """Milliseconds until something with data is sent again after time went by."""
-    for waited in range(0, 100_000, 50):
+    for waited in range(0, 100_000, 100):
         if chimney.rig.sent():
             return waited
-        chimney.advance(50 * _MS)
+        chimney.advance(100 * _MS)
     raise AssertionError("nothing is sent again")
