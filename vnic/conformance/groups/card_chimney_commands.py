@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 from vnic.conformance.card_drive import commit_rss
@@ -344,3 +345,35 @@ def commands_that_change_later(rig: Rig) -> None:
         assert told == [cookie], f"completions of {told}"
     rig.device.is_manual = False
     assert chimney.events() == []
+
+
+@card_case(
+    manual("CHM-6", "chimney"), "a neighbour or a path ends when nothing hangs on it any more, and not before"
+)
+def objects_that_others_hang_on(rig: Rig) -> None:
+    """Three paths, two connections on one; each order of ends; what is written where TERMINATE is refused."""
+    chimney = ChimneyRig(rig)
+    for order in permutations(range(3)):
+        neighbour = chimney.neighbour()
+        paths = [chimney.path(neighbour) for _ in range(3)]
+        made = [chimney.connect(paths[order[1]], remote_port=port) for port in (1, 2)]
+        chimney.take()
+
+        def refused(kind: ChmObject, handle: int) -> None:
+            """Others hang on it."""
+            done, image = chimney.read_out(ChmOp.TERMINATE, kind, handle)
+            assert done.status == ChmStatus.HAS_DEPENDENTS, f"{kind.name}: {ChmStatus(done.status).name}"
+            untouched = chimney.memory.read(chimney.image_memory.address + 1024, 32)
+            assert untouched == b"\xee" * 32, f"an image of {kind.name} is written all the same: {image}"
+
+        for number in order:
+            refused(_NEIGHBOUR, neighbour)
+            if number == order[1]:
+                for each in made:
+                    refused(_PATH, paths[number])
+                    each.terminate()
+            chimney.terminate(_PATH, paths[number])
+        chimney.terminate(_NEIGHBOUR, neighbour)
+        chimney.take()
+    counts = [chimney.stat(name) for name in ("CONNECTIONS", "PATHS", "NEIGHBOURS")]
+    assert counts == [0, 0, 0], f"connections, paths and neighbours at the end: {counts}"
