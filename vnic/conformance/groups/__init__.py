@@ -102,6 +102,7 @@ GROUPS = (
     "card_chimney_reasons",
     "card_chimney_tcp",
     "card_chimney_tcp_out",
+    "card_chimney_congestion",
     "card_chimney_snapshots",
     "memory_order",
     "races",
