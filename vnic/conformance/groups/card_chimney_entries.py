@@ -95,6 +95,11 @@ def fields_of_completions(rig: Rig) -> None:
         connection.receive()
         steps = [("three sends", [right(send, count=3)])]
         found: list[list[Any]] = [_only(chimney, ChmCompletion)]
+        connection.send(b"d")
+        connection.peer.ack += 1
+        connection.receive()
+        steps.append(("one more", [right(send, count=1)]))
+        found.append(_only(chimney, ChmCompletion))
         connection.post(10)
         connection.receive(bytes(10), flags=_ACK | _PSH)
         steps.append(("a full receive", [right(receive, bytes=10)]))
