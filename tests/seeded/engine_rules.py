@@ -17,15 +17,6 @@ FAULTS = (
         Cites("DMA-35"),
     ),
     Fault(
-        "CE-39",
-        Subject.COPY_ENGINE,
-        "csrc/pci/errors.c",
-        "    if ((bits & ~regfile_get(&f->config, CFG_CHANERRMSK_INT)) != 0) {\n",
-        "    if (bits != 0) {\n",
-        "CHANERRMSK_INT keeps nothing from AER.",
-        Cites("DMA-43"),
-    ),
-    Fault(
         "ND-48",
         Subject.PROVIDER,
         PROVIDER,
