@@ -8,7 +8,9 @@ CHIMNEY_EVENT = "csrc/nic/chimney_event.c"
 CHIMNEY_POOL = "csrc/nic/chimney_pool.c"
 CHIMNEY_SNAPSHOT = "csrc/nic/chimney_snapshot.c"
 CHIMNEY_SUBMIT = "csrc/nic/chimney_submit.c"
+TCP_CONGESTION = "csrc/tcp/congestion.c"
 TCP_OFFLOAD_UPDATE = "csrc/tcp/offload_update.c"
+TCP_TAIL_PROBE = "csrc/tcp/tail_probe.c"
 
 FAULTS = (
     Fault(
@@ -84,6 +86,24 @@ FAULTS = (
         Cites("TS-03"),
     ),
     Fault(
+        "CC-557",
+        Subject.CARD,
+        TCP_OFFLOAD_UPDATE,
+        "    if (!asks(cached, TCP_CONNECTION_UPDATE_RCV_WND)) {\n        return;\n    }\n",
+        "",
+        "InitialRcvWnd counts with every UPDATE.",
+        Cites("CHM-4: InitialRcvWnd counts with UPDATE_RCV_WND only"),
+    ),
+    Fault(
+        "CC-558",
+        Subject.CARD,
+        TCP_OFFLOAD_UPDATE,
+        "        c->flags |= TCP_WINDOW_UPDATE;\n",
+        "",
+        "A window that an UPDATE opens is not told to the peer.",
+        Cites("CHM-4 and WIN-10"),
+    ),
+    Fault(
         "CC-560",
         Subject.CARD,
         TCP_OFFLOAD_UPDATE,
@@ -93,6 +113,17 @@ FAULTS = (
         Cites("CHM-4"),
     ),
     Fault(
+        "CC-561",
+        Subject.CARD,
+        TCP_OFFLOAD_UPDATE,
+        "    if (asks(cached, TCP_CONNECTION_MAX_RT_RESTART)) {\n"
+        "        c->retrans_ms = engine_ms(e);\n"
+        "    }\n",
+        "",
+        "MAX_RT_RESTART has no effect.",
+        Cites("CHM-4; TCP_CONNECTION_MAX_RT_RESTART"),
+    ),
+    Fault(
         "CC-563",
         Subject.CARD,
         TCP_OFFLOAD_UPDATE,
@@ -100,6 +131,15 @@ FAULTS = (
         "    const uint32_t interval_ms = cached->KaInterval;\n",
         "KaInterval of an UPDATE is taken as milliseconds.",
         Cites("CHM-4: ticks"),
+    ),
+    Fault(
+        "CC-564",
+        Subject.CARD,
+        "csrc/nic/chimney_change.c",
+        "        chimney_unhang_path(m, a->target);\n        chimney_hang_path(m, a->target, a->parent);\n",
+        "        chimney_unhang_path(m, a->target);\n        m->paths[a->target].neighbour = a->parent;\n",
+        "A path that moved hangs on no list of its new neighbour.",
+        Cites("CHM-4 and CHM-6"),
     ),
     Fault(
         "CC-565",
@@ -203,6 +243,78 @@ FAULTS = (
         "    (void)event_write(card, 0, chimney_handle(index, n->generation), CHM_EVENT_NEIGHBOUR_QUERY,\n",
         "NEIGHBOUR_QUERY comes on pair 0.",
         Cites("CHM-28; what concerns no connection goes to the ring of CHM_ADMIN_QUEUE"),
+    ),
+    Fault(
+        "CC-581",
+        Subject.CARD,
+        "csrc/tcp/newreno.c",
+        "    return congestion_at_least_two(c, flight / 2);\n",
+        "    return congestion_at_least_two(c, flight * 3 / 4);\n",
+        "A loss costs a quarter.",
+        Cites("CC-03: max(FlightSize / 2, 2 SMSS)"),
+    ),
+    Fault(
+        "CC-583",
+        Subject.CARD,
+        TCP_CONGESTION,
+        "        return ack->acked < smss ? ack->acked : smss;\n",
+        "        return 2 * smss;\n",
+        "Slow start opens by two segments an ACK.",
+        Cites("CC-01"),
+    ),
+    Fault(
+        "CC-584",
+        Subject.CARD,
+        TCP_CONGESTION,
+        "    if (c->cwnd > window) {\n        uint32_t reached",
+        "    if (false) {\n        uint32_t reached",
+        "After idle time the whole window leaves at once.",
+        Cites("CC-19"),
+    ),
+    Fault(
+        "CC-585",
+        Subject.CARD,
+        TCP_CONGESTION,
+        "    if (!ack->is_limited) {\n        if (!tcp_has",
+        "    if (false) {\n        if (!tcp_has",
+        "A window that is not used grows.",
+        Cites("CC-20"),
+    ),
+    Fault(
+        "CC-586",
+        Subject.CARD,
+        TCP_TAIL_PROBE,
+        "    uint32_t timeout = c->srtt_us != 0 ? c->srtt_us >> 2 : NO_SAMPLE_US;\n",
+        "    uint32_t timeout = c->srtt_us != 0 ? c->srtt_us >> 1 : NO_SAMPLE_US;\n",
+        "A tail is probed after four round trips.",
+        Cites("CC-15: after 2 SRTT"),
+    ),
+    Fault(
+        "CC-587",
+        Subject.CARD,
+        TCP_TAIL_PROBE,
+        "    return seq_lt(c->snd_nxt, c->snd_end) && seq_lt(c->snd_nxt, c->snd_una + c->snd_wnd);\n",
+        "    return false;\n",
+        "A probe of a tail never brings new data.",
+        Cites("CC-15; RFC 8985 7.3"),
+    ),
+    Fault(
+        "CC-588",
+        Subject.CARD,
+        TCP_TAIL_PROBE,
+        "    return (struct tcp_block){c->snd_nxt - (flight < max_len ? flight : max_len), c->snd_nxt};\n",
+        "    return (struct tcp_block){c->snd_una, c->snd_una + (flight < max_len ? flight : max_len)};\n",
+        "A probe of a tail is the first segment.",
+        Cites("CC-15"),
+    ),
+    Fault(
+        "CC-589",
+        Subject.CARD,
+        "csrc/nic/chimney_create.c",
+        "                                            .congestion = (uint8_t)m->parameters.congestion,\n",
+        "",
+        "CHM_CONGESTION has no effect.",
+        Cites("CHM-1; CHM_CONGESTION"),
     ),
     Fault(
         "CC-590",
