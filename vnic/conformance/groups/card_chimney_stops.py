@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import product
 
 from vnic.conformance.case import card_case
 from vnic.conformance.pages import manual
@@ -147,3 +148,45 @@ def commands_that_are_broken_off(rig: Rig) -> None:
             chimney.switch_off()
             rig[0].reset()
             rig[0].start()
+
+
+@card_case(
+    manual("CHM-63", "chimney"),
+    "a completion ring that stops takes the rings of its pair with it, and the admin ring that completes there",
+    pairs=2,
+)
+def rings_that_go_with_their_completions(rig: Rig) -> None:
+    """Pair 0 or 1 stops or is reset, the admin ring is on either; connections run on; a new start."""
+    names = ("CHM_ADMIN", "CHQ_SQ", "CHQ_POOL")
+    for pair, admin, is_reset in product((0, 1), (0, 1), (0, 1)):
+        chimney = ChimneyRig(rig, enables=False)
+        chimney.switch_on()
+        chimney.start_admin(admin)
+        for number in range(2):
+            chimney.start_submissions(number)
+            chimney.start_pool(number)
+        connection = chimney.connect(queue=pair)
+        rig.sent()
+        rig.put(BAR0.QP_CQ_CTRL, BAR0.QP_CQ_CTRL.encode(RESET=1) if is_reset else 0, pair)
+        what = f"pair {pair} {'is reset' if is_reset else 'stops'}, the admin ring is on {admin}"
+        for name in names:
+            status = BAR0.MAP[f"{name}_STATUS"]
+            for number in range(1 if name == "CHM_ADMIN" else 2):
+                found = status.decode(rig.get(status, number))
+                on = (admin if name == "CHM_ADMIN" else number) != pair
+                assert found == {"RUNNING": int(on), "ERROR": 0}, f"{what}: {name} {number} is {found}"
+        assert not rig.field(BAR0.CHM_STATUS, "UPLOAD_ALL"), f"{what}: UPLOAD_ALL"
+        connection.receive(b"runs on", flags=_ACK | _PSH)
+        chimney.advance(100_000_000)
+        assert [each.ack for each in connection.sent()] == [connection.peer.seq], f"{what}: no ACK"
+        rig[pair].reset()
+        rig[pair].start()
+        chimney.start_submissions(pair)
+        chimney.start_pool(pair)
+        if admin == pair:
+            chimney.start_admin(admin)
+        chimney.poll()
+        assert bytes(connection.data) == b"runs on", f"{what}: what came meanwhile is lost"
+        connection.terminate()
+        chimney.take()
+        chimney.switch_off()
