@@ -208,17 +208,6 @@ FAULTS = (
         Cites("CHM-7: send an ACK that is owed"),
     ),
     Fault(
-        "CC-450",
-        Subject.CARD,
-        CHIMNEY_CHANGE,
-        "    if (!change_is_silent(chimney_connection(m, index))) {\n"
-        "        chimney_output_segment(card, index, &owed);\n"
-        "    }\n",
-        "    (void)owed;\n",
-        "An ACK that is owed is not sent at TERMINATE.",
-        Cites("CHM-7: send an ACK that is owed"),
-    ),
-    Fault(
         "CC-451",
         Subject.CARD,
         CHIMNEY_CHANGE,

@@ -136,15 +136,6 @@ FAULTS = (
         Cites("CHM-51: destination"),
     ),
     Fault(
-        "CC-531",
-        Subject.CARD,
-        CHIMNEY_RECEIVE,
-        "    if (match == CHM_MATCH_NONE || verify_ipv4_header(&c->frame, frame) == VERIFY_BAD) {\n",
-        "    if (match == CHM_MATCH_NONE) {\n",
-        "A segment with a wrong IPv4 header checksum is the connection's.",
-        Cites("CHM-40"),
-    ),
-    Fault(
         "CC-532",
         Subject.CARD,
         CHIMNEY_RECEIVE,

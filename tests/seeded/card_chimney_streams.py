@@ -14,15 +14,6 @@ TCP_TEXT = "csrc/tcp/text.c"
 
 FAULTS = (
     Fault(
-        "CC-460",
-        Subject.CARD,
-        CHIMNEY_SEND,
-        "    if (seq_lt(send_front(t), c->send_seq + w->len)) {\n        return false;\n    }\n",
-        "    if (send_front(t) < c->send_seq + w->len) {\n        return false;\n    }\n",
-        "Where numbers wrap a send is complete at another byte.",
-        Cites("CHM-21; SEG-03: sequence numbers are compared modulo 2^32"),
-    ),
-    Fault(
         "CC-463",
         Subject.CARD,
         CHIMNEY_SEND,
@@ -188,15 +179,6 @@ FAULTS = (
         "    } else if (distance < window_offered(c)) {\n        challenge_send(a->e, c);\n",
         "Every SYN in the window is answered.",
         Cites("CHM-41: at most one challenge ACK in 3 s"),
-    ),
-    Fault(
-        "CC-483",
-        Subject.CARD,
-        TCP_TEXT,
-        "    c->flags |= TCP_ACK_NOW; /* it fills a gap or ends with FIN (RFC 5681 4.2, ACK-10) */\n",
-        "    text_delay_ack(a->e, c, stored);\n",
-        "A segment that fills a gap is acknowledged late.",
-        Cites("ACK-03"),
     ),
     Fault(
         "CC-486",

@@ -6,9 +6,11 @@ from tests.seeded.fault import Cites, Fault, Subject
 
 CHIMNEY_EVENT = "csrc/nic/chimney_event.c"
 CHIMNEY_POOL = "csrc/nic/chimney_pool.c"
+CHIMNEY_REGISTER = "csrc/nic/chimney_register.c"
 CHIMNEY_SNAPSHOT = "csrc/nic/chimney_snapshot.c"
 CHIMNEY_SUBMIT = "csrc/nic/chimney_submit.c"
 TCP_CONGESTION = "csrc/tcp/congestion.c"
+TCP_NEWRENO = "csrc/tcp/newreno.c"
 TCP_OFFLOAD_UPDATE = "csrc/tcp/offload_update.c"
 TCP_TAIL_PROBE = "csrc/tcp/tail_probe.c"
 
@@ -151,15 +153,6 @@ FAULTS = (
         Cites("CHM-3: BAD_PARENT for an invalidated one"),
     ),
     Fault(
-        "CC-566",
-        Subject.CARD,
-        "csrc/nic/chimney_object.c",
-        "    if (n->paths == path) {\n        n->paths = p->next != path ? p->next : 0;\n    }\n",
-        "    if (n->paths == path) {\n        n->paths = p->next;\n    }\n",
-        "A neighbour whose only path left has dependents for ever.",
-        Cites("CHM-6"),
-    ),
-    Fault(
         "CC-567",
         Subject.CARD,
         "csrc/nic/chimney_judge.c",
@@ -247,11 +240,20 @@ FAULTS = (
     Fault(
         "CC-581",
         Subject.CARD,
-        "csrc/tcp/newreno.c",
+        TCP_NEWRENO,
         "    return congestion_at_least_two(c, flight / 2);\n",
         "    return congestion_at_least_two(c, flight * 3 / 4);\n",
         "A loss costs a quarter.",
         Cites("CC-03: max(FlightSize / 2, 2 SMSS)"),
+    ),
+    Fault(
+        "CC-582",
+        Subject.CARD,
+        TCP_NEWRENO,
+        "    if (c->cc[BYTES_ACKED] >= c->cwnd) {\n        c->cc[BYTES_ACKED] -= c->cwnd;\n",
+        "    if (c->cc[BYTES_ACKED] >= congestion_smss(c)) {\n        c->cc[BYTES_ACKED] = 0;\n",
+        "Congestion avoidance opens the window as slow start does.",
+        Cites("CC-02: by a segment a round trip at most"),
     ),
     Fault(
         "CC-583",
@@ -324,5 +326,35 @@ FAULTS = (
         "    if (bits != 0) {\n",
         "CHANERRMSK_INT keeps nothing from AER.",
         Cites("DMA-43"),
+    ),
+    Fault(
+        "CC-591",
+        Subject.CARD,
+        CHIMNEY_REGISTER,
+        "    chimney_stop_pool(card, pair, m->queue[pair].pool.ring.error);\n",
+        "",
+        "A pool runs on when the completion ring of its pair stops.",
+        Cites("CHM-63"),
+    ),
+    Fault(
+        "CC-592",
+        Subject.CARD,
+        CHIMNEY_REGISTER,
+        "    if (m->admin.ring.is_running && m->admin.queue == pair) {\n"
+        "        admin_stop(card, RING_ERROR_NONE);\n"
+        "    }\n",
+        "",
+        "The admin ring runs on when the completion ring stops on which it completes.",
+        Cites("CHM-63"),
+    ),
+    Fault(
+        "CC-593",
+        Subject.CARD,
+        CHIMNEY_REGISTER,
+        "    if (m->admin.ring.is_running && m->admin.queue == pair) {\n"
+        "        admin_stop(card, RING_ERROR_NONE);\n",
+        "    if (m->admin.ring.is_running) {\n        admin_stop(card, RING_ERROR_NONE);\n",
+        "The admin ring stops with every completion ring.",
+        Cites("CHM-63"),
     ),
 )

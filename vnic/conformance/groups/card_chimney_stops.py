@@ -152,7 +152,7 @@ def commands_that_are_broken_off(rig: Rig) -> None:
 
 @card_case(
     manual("CHM-63", "chimney"),
-    "a completion ring that stops takes the rings of its pair with it, and the admin ring that completes there",
+    "a completion ring that stops takes the rings of its pair with it, and an admin ring that is on it",
     pairs=2,
 )
 def rings_that_go_with_their_completions(rig: Rig) -> None:
