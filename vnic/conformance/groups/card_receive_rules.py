@@ -1,0 +1,402 @@
+"""How the card receives, clause by clause: the order of reasons, what is said of every buffer, types and commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, product
+
+from vnic.abi import DmaPurpose, DmaStatus, EventType, FaultAction, FaultSite
+from vnic.conformance.card_drive import WAYS, arrive, commit_rss, filled
+from vnic.conformance.case import card_case
+from vnic.conformance.groups.card import frames, messages
+from vnic.conformance.pages import manual
+from vnic.conformance.shapes import shapes
+from vnic.events import Event
+from vnic.fault import Fault
+from vnic.gen.descriptors import RxCompletion
+from vnic.gen.registers import BAR0
+from vnic.testbench.frames import ADDRESSES, MAC, datagram, ethernet, plain_frame, tcp_frame, udp_frame
+from vnic.testbench.rig import UNTOUCHED, Rig
+from vnic.wire import packet, toeplitz
+from vnic.wire.parse import Frame, HashType, rss_input
+
+_KEY = bytes((n * 59 + 17) & 0xFF for n in range(40))
+_ALL = sum(each for each in HashType)
+_EVERYBODY = b"\xff" * 6
+_TAG = ((0x8100, 0xA005),)
+
+
+def _grown(rig: Rig, before: dict[str, int]) -> dict[str, int]:
+    found = {name: count - before.get(name, 0) for name, count in rig.counters("RX_").items()}
+    return {name: count for name, count in found.items() if count}
+
+
+@card_case(
+    manual("RX-2", "receive"),
+    "the first reason that holds is the one that counts: link, off, too short, too long, no room",
+    rx_buffer_bytes=65536,
+    max_frame=9000,
+    buf_len=9216,
+    rx_count=8,
+    posted=0,
+    pairs=2,
+)
+def reasons_at_the_door(rig: Rig) -> None:
+    """Frames to which two or more reasons apply, in each state of link, ENABLE, and a buffer that is full."""
+    rig.put(BAR0.MAC_RX_MAX, 8000)
+    rig.device.is_manual = True
+    while rig.inject(plain_frame(8000)) == 0:
+        pass
+    while rig.inject(plain_frame(64)) == 0:
+        pass
+    drops = (rig[0].get(BAR0.QP_RX_DROPS), rig[1].get(BAR0.QP_RX_DROPS))
+    for link, enable, length in product((0, 10_000), (0, 1), (0, 13, 14, 8000, 8001, 9000, 9001)):
+        rig.device.set_link(link)
+        rig.change(BAR0.MAC_RX_CTRL, ENABLE=enable)
+        before = rig.counters("RX_")
+        rig.inject(plain_frame(length))
+        reason = "RUNT" if length < 14 else "OVERSIZE" if length > 8000 else "BUFFER"
+        wanted = "LINK" if not link else "DISABLED" if not enable else reason
+        assert _grown(rig, before) == {f"DROP_{wanted}": 1}, (
+            f"link {link}, ENABLE {enable}, {length} bytes: {filled(_grown(rig, before))}, not {wanted}"
+        )
+    found = (rig[0].get(BAR0.QP_RX_DROPS), rig[1].get(BAR0.QP_RX_DROPS))
+    assert found == drops, "a frame that no pair was chosen for is a pair's drop"
+
+
+@card_case(
+    manual("RX-1", "receive"),
+    "a drop counts for the pair that was chosen, and for none before one was; each once, and nowhere else",
+    pairs=3,
+    posted=0,
+    buf_len=128,
+    cq_count=8,
+)
+def drops_of_pairs(rig: Rig) -> None:
+    """No ring, no descriptor, no slot, a reset in delivery, on each pair; filters, which come before."""
+    for number, pair in enumerate(rig.pairs):
+        assert commit_rss(rig, key=_KEY, table=[0], types=0, log2=0, queue=number)
+        for reason in ("QUEUE", "NO_DESCRIPTOR", "NO_COMPLETION", "RESET", "ADDRESS", "VLAN"):
+            pair.reset()
+            pair.start()
+            frame = plain_frame(300, 1)
+            if reason == "QUEUE":
+                pair.put(BAR0.QP_RX_CTRL, 0)
+            elif reason == "NO_DESCRIPTOR":
+                pair.post_rx(2)
+            elif reason == "NO_COMPLETION":
+                pair.post_rx(9)
+                pair.put(BAR0.QP_CQ_TAIL, 2)
+            else:
+                pair.post_rx(3)
+            if reason == "ADDRESS":
+                frame = plain_frame(300, 1, bytes.fromhex("020000000055"))
+            if reason == "VLAN":
+                frame = tcp_frame(bytes(200), tags=_TAG)
+            rig.change(BAR0.MAC_RX_CTRL, VLAN_FILTER=int(reason == "VLAN"))
+            before = rig.counters("RX_")
+            drops = [each.get(BAR0.QP_RX_DROPS) for each in rig.pairs]
+            rig.device.is_manual = True
+            rig.inject(frame)
+            if reason == "RESET":
+                rig.device.step(1)
+                rig.device.step(1)
+                pair.put(BAR0.QP_RX_CTRL, BAR0.QP_RX_CTRL.encode(RESET=1))
+            rig.device.run()
+            rig.device.is_manual = False
+            grown = {name: count for name, count in _grown(rig, before).items() if "HASHED" not in name}
+            assert grown == {f"DROP_{reason}": 1}, f"pair {number}, {reason}: {filled(grown)}"
+            now = [each.get(BAR0.QP_RX_DROPS) for each in rig.pairs]
+            wanted = [int(n == number and reason not in ("ADDRESS", "VLAN")) for n in range(3)]
+            found = [b - a for a, b in zip(drops, now, strict=True)]
+            assert found == wanted, f"pair {number}, {reason}: QP_RX_DROPS have grown by {found}"
+
+
+@card_case(
+    manual("RX-4", "receive"),
+    "broadcast is no multicast: neither the list nor ALL_MULTICAST lets it in, whatever is listed",
+)
+def broadcasts_in_the_list(rig: Rig) -> None:
+    """The broadcast, a unicast and the station's own address as entries of the list; each set of filters."""
+    station = bytes.fromhex("020000000044")
+    for number, address in enumerate((_EVERYBODY, station, MAC)):
+        value = int.from_bytes(address, "little") | BAR0.MAC_MULTICAST.encode(VALID=1)
+        rig.put(BAR0.MAC_MULTICAST, value, number)
+    for fields in ({"MULTICAST": 1}, {"ALL_MULTICAST": 1}, {"MULTICAST": 1, "ALL_MULTICAST": 1}, {"UNICAST": 1}):
+        rig.put(BAR0.MAC_RX_CTRL, BAR0.MAC_RX_CTRL.encode(ENABLE=1, **fields))
+        for to, run in product((_EVERYBODY, station, MAC), WAYS):
+            got = list(arrive(rig, [plain_frame(80, 1, to)] * 2, run))
+            wanted = 2 * (to == MAC and "UNICAST" in fields)
+            assert len(got) == wanted, f"{', '.join(fields)}: {len(got)} of 2 frames to {to.hex()} came"
+
+
+@card_case(
+    manual("RX-5", "receive"),
+    "the VLAN filter and stripping are about an outer tag of 0x8100, and about no other",
+)
+def tags_of_other_kinds(rig: Rig) -> None:
+    """0x88A8 and 0x9100 outside of 0x8100, and 0x8100 outside of both, with each id in the table or not."""
+    rig.put(BAR0.MAC_VLAN, 1 << 7)
+    inner = tcp_frame(b"tags" * 20)
+    for strip in (0, 1):
+        rig.change(BAR0.MAC_RX_CTRL, VLAN_FILTER=1, VLAN_STRIP=strip)
+        for outer, first, second in product((0x8100, 0x88A8, 0x9100), (7, 8), (7, 8)):
+            tags = outer.to_bytes(2) + first.to_bytes(2) + b"\x81\0" + second.to_bytes(2)
+            frame = inner[:12] + tags + inner[12:]
+            is_tag = outer == 0x8100
+            for run in WAYS:
+                got = list(arrive(rig, [frame], run))
+                assert len(got) == int(not is_tag or first == 7), f"{outer:#x} {first} outside of {second}"
+                if got:
+                    is_cut = is_tag and strip
+                    assert got[0].data == (frame[:12] + frame[16:] if is_cut else frame), f"{outer:#x}, {strip}"
+                    assert (got[0].first.vlan, got[0].first.vlan_tci) == (is_cut, first * is_cut)
+
+
+@card_case(
+    manual("RX-7", "receive"),
+    "with CSUM clear nothing is judged and no verdict counted; all else is said as before",
+)
+def frames_that_nobody_judges(rig: Rig) -> None:
+    """Frames of every shape, alone and as trains, with CSUM and without."""
+    for run in WAYS:
+        for name, frame in shapes().items():
+            told = []
+            for csum in (1, 0):
+                rig.change(BAR0.MAC_RX_CTRL, CSUM=csum)
+                before = rig.counters("RX_")
+                got = list(arrive(rig, [frame, frame], run))
+                told.append([{**vars_of(each.first), "ip_csum": 0, "l4_csum": 0} for each in got])
+                if not csum:
+                    verdicts = [(each.first.ip_csum, each.first.l4_csum) for each in got]
+                    assert verdicts == [(0, 0)] * 2, f"{name}: {verdicts} without CSUM"
+                    counted = {key for key in _grown(rig, before) if "CSUM" in key}
+                    assert not counted, f"{name}: {counted} count without CSUM"
+            assert told[0] == told[1], f"{name}: CSUM changes other fields"
+
+
+def vars_of(entry: RxCompletion) -> dict[str, int]:
+    """What a completion says, but for its place."""
+    names = entry.__slots__ if hasattr(entry, "__slots__") else vars(entry)
+    return {name: getattr(entry, name) for name in names if name not in ("index", "gen")}
+
+
+@card_case(
+    manual("RX-11", "receive"),
+    "all completions of a frame say the same of it: hash and type, tag, verdicts, kinds and offsets",
+    buf_len=64,
+    pairs=2,
+    rx_count=128,
+)
+def every_completion_of_a_frame(rig: Rig) -> None:
+    """Frames of every shape with a tag that is stripped, in buffers of 64 bytes, split and not."""
+    assert commit_rss(rig, key=_KEY, table=[0], types=_ALL, log2=0)
+    for split in (0, 1):
+        rig[0].put(BAR0.QP_RX_CTRL, 0)
+        rig.change(BAR0.MAC_RX_CTRL, VLAN_STRIP=1, HEADER_SPLIT=split)
+        rig[0].start_rx()
+        rig[0].post_rx(100)
+        for name, frame in shapes().items():
+            if len(frame) < 100 or "tag" in name:
+                continue
+            tagged = frame[:12] + b"\x81\0\xa0\x05" + frame[12:]
+            (got,) = arrive(rig, [tagged], WAYS[-1])
+            own = {"len", "hdr_len", "sop", "eop", "split"}
+            said = [{k: v for k, v in vars_of(part).items() if k not in own} for part in got.parts]
+            assert got.data == frame and len(got.parts) > 1 - split, f"{name} came otherwise"
+            assert all(each == said[0] for each in said), f"{name}: its completions say different things"
+            assert said[0]["vlan_tci"] == 0xA005 and said[0]["frame_len"] == len(frame)
+
+
+@card_case(
+    manual("RX-10", "receive"),
+    "header, data, completion: each buffer of a frame is written before its entry, in the order of descriptors",
+    buf_len=128,
+    split=True,
+)
+def writes_of_a_frame(rig: Rig) -> None:
+    """Watch the writes of frames in one to five buffers, split and not."""
+    told: list[Event] = []
+    for frame in (tcp_frame(bytes(n)) for n in (0, 5, 128, 129, 600)):
+        told.clear()
+        with rig.device.observe(told.append, (EventType.DMA_WRITE,)):
+            rig.inject(frame)
+        (got,) = rig[0].take()
+        order = [DmaPurpose(event.index).name for event in told]
+        each = ["DATA", "COMPLETION"]
+        wanted = ["HEADER", *each * len(got.parts)] if got.payload else ["HEADER", "COMPLETION"]
+        assert order == wanted, f"{len(frame)} bytes are written as {', '.join(order)}"
+        written = b"".join(e.data for e in told if e.index in (DmaPurpose.HEADER, DmaPurpose.DATA))
+        assert written == frame, "other bytes are written, or in another order"
+        rig[0].post_rx(len(got.parts))
+
+
+@card_case(
+    manual("RX-12", "receive"),
+    "a header that cannot be written ends its frame like data that cannot: ERROR, EOP, and nothing behind it",
+    buf_len=128,
+    split=True,
+)
+def headers_that_cannot_be_written(rig: Rig) -> None:
+    """The header of a frame of five buffers fails, then that of one with nothing behind it; then good ones."""
+    for length in (600, 0):
+        frame = tcp_frame(bytes(n & 0xFF for n in range(length)))
+        places = dict(rig[0].posted)
+        messages(rig)
+        rig.put(BAR0.GLB_EVENT, BAR0.GLB_EVENT.mask())
+        rig.device.arm(
+            Fault(
+                site=FaultSite.DMA_WRITE, action=FaultAction.ERROR, index=DmaPurpose.HEADER, count=1,
+                argument=DmaStatus.UNSUPPORTED,
+            )
+        )  # fmt: skip
+        before = rig.counters("RX_")
+        (got,) = rig.receive(frame)
+        ends = [(part.sop, part.eop, part.error) for part in got.parts]
+        assert ends == [(1, 1, 1)], f"SOP, EOP and ERROR are {ends}"
+        data, header = places[got.first.index]
+        assert rig.peek(data, 128) == bytes([UNTOUCHED]) * 128, "data is written behind a header that failed"
+        assert rig.peek(header, 64) == bytes([UNTOUCHED]) * 64
+        grown = {k: v for k, v in _grown(rig, before).items() if "CSUM" not in k}
+        assert grown == {"DROP_DMA": 1}, filled(grown)
+        assert rig.field(BAR0.GLB_EVENT, "DMA") == 1
+        (whole,) = rig.receive(frame)
+        assert whole.data == frame
+        assert whole.first.index == (got.first.index + 1) % rig.rx_count, "descriptors were lost"
+        rig[0].post_rx(1 + len(whole.parts))
+
+
+@card_case(
+    manual("RX-15", "receive"),
+    "as long as RSS was never configured every frame comes on pair 0, without a hash, whatever is written",
+    pairs=4,
+)
+def frames_without_rss(rig: Rig) -> None:
+    """Every shape with the registers of RSS full of values that were never committed."""
+    for register in (BAR0.RSS_KEY, BAR0.RSS_TABLE):
+        for n in range(register.count):
+            rig.put(register, 0x0302_0103, n)
+    rig.put(BAR0.RSS_TYPES, BAR0.RSS_TYPES.mask())
+    rig.put(BAR0.RSS_CTRL, BAR0.RSS_CTRL.encode(ENABLE=1, TABLE_LOG2=2, DEFAULT_QUEUE=3))
+    for run in WAYS:
+        got = list(arrive(rig, list(shapes().values())[:60], run))
+        assert len(got) == 60, f"{len(got)} of 60 frames came"
+        where = {(each.first.queue, each.first.hash_type, each.first.hash) for each in got}
+        assert where == {(0, 0, 0)}, f"pair, type and hash are {where}"
+    assert not {"HASHED", "UNHASHED"} & set(rig.counters("RX_"))
+
+
+def _mobile(proto: int, *, home: bool, routed: bool) -> bytes:
+    """A datagram with the addresses of mobility, or without."""
+    source, destination = ADDRESSES[6]
+    extensions = []
+    if routed:
+        extensions.append((packet.ROUTING, packet.routing_header("2001:db8:99::5")))
+        destination = "2001:db8:99::5"
+    if home:
+        option = packet.options_header(packet.home_address_option("2001:db8:77::1"))
+        extensions.append((packet.DESTINATION, option))
+        source = "2001:db8:77::1"
+    body = b"who goes where"
+    if proto in (packet.TCP, packet.UDP):
+        make = packet.tcp if proto == packet.TCP else packet.udp
+        body = make(source, destination, 40000, 80, body)
+    return ethernet(datagram(6, proto, body, extensions=tuple(extensions)))
+
+
+def _sets(types: tuple[HashType, ...]) -> Iterator[int]:
+    for count in range(len(types) + 1):
+        for chosen in combinations(types, count):
+            yield sum(chosen)
+
+
+@card_case(
+    manual("RSS-4", "rss"),
+    "plain and _EX types, of transport and of address, each alone and with each other: the one that is chosen",
+)
+def types_of_mobile_frames(rig: Rig) -> None:
+    """TCP, UDP and ICMPv6 with a home address, a type 2 routing header, both, none; 28 sets of types, both ways."""
+    kinds = [
+        _mobile(proto, home=home, routed=routed)
+        for proto, home, routed in product((packet.TCP, packet.UDP, packet.ICMPV6), (False, True), (False, True))
+    ]
+    address = (HashType.IPV6, HashType.IPV6_EX)
+    sets = {*_sets((*address, HashType.TCP_IPV6, HashType.TCP_IPV6_EX))}
+    sets |= {*_sets((*address, HashType.UDP_IPV6, HashType.UDP_IPV6_EX))}
+    for types in sorted(sets):
+        assert commit_rss(rig, key=_KEY, table=[0], types=types, log2=0)
+        for run in WAYS:
+            got = list(arrive(rig, kinds, run))
+            for each, frame in zip(got, kinds, strict=True):
+                kind, data = rss_input(Frame.parse(frame), types)
+                wanted = (int(kind) >> 8, toeplitz.hash(_KEY, data)) if kind else (0, 0)
+                assert (each.first.hash_type, each.first.hash) == wanted, f"types {types:#x}: {frame[20:].hex()}"
+
+
+@card_case(
+    manual("RSS-3", "rss"),
+    "TCP and UDP take their own type, else that of the address, else none; other IP the address's",
+)
+def types_of_plain_frames(rig: Rig) -> None:
+    """Each type alone, and each left out of all, with TCP, UDP, ICMP and fragments of both versions, both ways."""
+    kinds = [make(b"plain", version=version) for version in (4, 6) for make in (tcp_frame, udp_frame)]
+    kinds += [ethernet(datagram(4, packet.ICMP, b"x" * 30)), tcp_frame(b"x", ip={"fragment": 0x2000})]
+    kinds += [ethernet(datagram(6, packet.ICMPV6, b"x" * 30)), plain_frame(90)]
+    for types in (*HashType, *(_ALL & ~each for each in HashType)):
+        assert commit_rss(rig, key=_KEY, table=[0], types=int(types), log2=0)
+        for frame, run in product(kinds, WAYS):
+            kind, data = rss_input(Frame.parse(frame), int(types))
+            wanted = (int(kind) >> 8, toeplitz.hash(_KEY, data)) if kind else (0, 0)
+            found = {(each.first.hash_type, each.first.hash) for each in arrive(rig, [frame] * 3, run)}
+            assert found == {wanted}, f"types {int(types):#x}: {found}, not {wanted}"
+
+
+@card_case(
+    manual("RSS-8", "rss"),
+    "a frame in delivery stays with the configuration of its beginning; the next one has the new one",
+    pairs=2,
+    buf_len=128,
+)
+def commits_in_the_middle_of_a_frame(rig: Rig) -> None:
+    """A frame of six buffers; another key, table and default after each of its steps; another frame behind it."""
+    other = bytes(reversed(_KEY))
+    for frame, steps in product((tcp_frame(bytes(650)), plain_frame(700, 2)), range(1, 6)):
+        assert commit_rss(rig, key=_KEY, table=[0], types=_ALL, log2=0, queue=0)
+        rig.device.is_manual = True
+        rig.inject(frame)
+        rig.inject(frame)
+        for _ in range(steps):
+            rig.device.step(1)
+        assert commit_rss(rig, key=other, table=[1], types=_ALL, log2=0, queue=1)
+        rig.device.run()
+        rig.device.is_manual = False
+        ((first,), (second,)) = (pair.take() for pair in rig.pairs)
+        assert first.data == second.data == frame
+        for got, key in ((first, _KEY), (second, other)):
+            kind, data = rss_input(Frame.parse(frame), _ALL)
+            wanted = (int(kind) >> 8, toeplitz.hash(key, data)) if kind else (0, 0)
+            found = {(part.hash_type, part.hash) for part in got.parts}
+            assert found == {wanted}, f"a commit after {steps} steps: {found}, not {wanted}"
+        for pair, got in zip(rig.pairs, (first, second), strict=True):
+            pair.post_rx(len(got.parts))
+
+
+@card_case(
+    manual("RSS-7", "rss"),
+    "GENERATION counts accepted commits, refused ones not; REFUSED goes with the next good one",
+    pairs=2,
+)
+def generations_of_commits(rig: Rig) -> None:
+    """300 commits, every seventh refused; without GO nothing counts."""
+    wanted = 0
+    for number in range(300):
+        is_bad = number % 7 == 3
+        rig.put(BAR0.RSS_CTRL, BAR0.RSS_CTRL.encode(ENABLE=1, DEFAULT_QUEUE=9 if is_bad else 1))
+        rig.put(BAR0.RSS_COMMIT, 0)
+        rig.put(BAR0.RSS_COMMIT, 0xFFFF_FFFE if number % 50 else 0)
+        rig.put(BAR0.RSS_COMMIT, BAR0.RSS_COMMIT.encode(GO=1))
+        wanted += not is_bad
+        status = BAR0.RSS_STATUS.decode(rig.get(BAR0.RSS_STATUS))
+        assert status["GENERATION"] == wanted, f"GENERATION is {status['GENERATION']}, not {wanted}"
+        assert status["REFUSED"] == is_bad and status["ACTIVE"] == 1
+    assert [each.data for each in rig.receive(frames(1)[0])] == frames(1)
