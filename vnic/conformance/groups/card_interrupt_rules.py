@@ -1,4 +1,5 @@
-"""The card's interrupts, clause by clause: which level is in force, what waits where, and when time raises it."""
+"""The card's interrupts, clause by clause: which level is in force, what waits where, and when time raises
+it."""
 
 from __future__ import annotations
 
@@ -82,7 +83,8 @@ def causes_beside_messages(rig: Rig) -> None:
     vectors=4,
 )
 def deadlines_of_vectors(rig: Rig) -> None:
-    """Three intervals in every order over the vectors; one disabled, the master enable clear; a higher number."""
+    """Three intervals in every order over the vectors; one disabled, the master enable clear; a higher
+    number."""
     now = 1_000_000
     for intervals in permutations((0, 700, 30_000, 5_000)):
         now += 1_000_000
@@ -97,7 +99,9 @@ def deadlines_of_vectors(rig: Rig) -> None:
             rig.change(BAR0.VEC_CTRL, held, ENABLE=0)
             waits = [each for number, each in enumerate(intervals) if each and number != held]
             due = rig.device.next_deadline_ns()
-            assert due == now + min(waits), f"{intervals}, vector {held} disabled: due at {due}, not {min(waits)}"
+            assert due == now + min(waits), (
+                f"{intervals}, vector {held} disabled: due at {due}, not {min(waits)}"
+            )
             rig.change(BAR0.VEC_CTRL, held, ENABLE=1)
         rig.put(BAR0.INT_CTRL, 0)
         assert rig.device.next_deadline_ns() is None, "something is due with the master enable clear"
@@ -193,7 +197,9 @@ def numbers_in_message_data(rig: Rig) -> None:
             _fire(rig, vector)
             sent = [each.data for each in rig.device.interrupts()]
             wanted = data & ~(count - 1) | vector % count
-            assert sent == [wanted], f"{count} granted, data {data:#x}, vector {vector}: {sent}, not {wanted:#x}"
+            assert sent == [wanted], (
+                f"{count} granted, data {data:#x}, vector {vector}: {sent}, not {wanted:#x}"
+            )
     rig.device.config_write(CONFIG.MSI_MASK.offset, 0xFFFF_FFFF)
     _fire(rig, 31)
     assert _msi_pending(rig) == 1 << 7, f"vector 31 of 8 messages is pending as {_msi_pending(rig):#x}"
@@ -207,7 +213,8 @@ def numbers_in_message_data(rig: Rig) -> None:
     vectors=4,
 )
 def entries_that_change(rig: Rig) -> None:
-    """A masked message is pending; its entry changes, word by word, with accesses of each width; it is unmasked."""
+    """A masked message is pending; its entry changes, word by word, with accesses of each width; it is
+    unmasked."""
     entry = MSIX_TABLE.ENTRY_ADDR_LO.at(2)
     for width in (4, 8):
         rig.device.write(2, MSIX_TABLE.ENTRY_CTRL.at(2), 1)
@@ -260,6 +267,7 @@ def entries_that_are_not_there(rig: Rig) -> None:
 )
 def obstacles_of_the_line(rig: Rig) -> None:
     """Two of its obstacles at once, in both orders of coming and going, with a cause and with its end."""
+
     def disable(on: int) -> None:
         held["INTX_DISABLE"] = on
         rig.configure(CONFIG.COMMAND, MEMORY=1, MASTER=1, INTX_DISABLE=on)
@@ -305,7 +313,9 @@ def vectors_that_are_not_there(rig: Rig) -> None:
         _fire(rig, vector)
         found = messages(rig)
         assert found == [vector] * (vector < 3), f"vector {vector} of 3 sends {found}"
-        assert rig.stat("GUEST_ERRORS") - errors == (vector >= 3), f"vector {vector} of 3 is counted, or is not"
+        assert rig.stat("GUEST_ERRORS") - errors == (vector >= 3), (
+            f"vector {vector} of 3 is counted, or is not"
+        )
     for vector in (3, 64, 255):
         errors = rig.stat("GUEST_ERRORS")
         rig.put(BAR0.GLB_EVENT_VECTOR, vector)

@@ -1,4 +1,5 @@
-"""What the levels of reset reset, row by row of the manual's table, with everything different from its reset value."""
+"""What the levels of reset reset, row by row of the manual's table, with everything different from its
+reset value."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ def come_up(rig: Rig) -> None:
 
 
 def _words(rig: Rig) -> Iterator[tuple[str, int, int]]:
-    """Name, offset and reset value of words of BAR0 but the chimney's: of an array the ends and the middle."""
+    """Name, offset and reset value of words of BAR0 but the chimney's: of an array the ends and the
+    middle."""
     perm = int.from_bytes(MAC, "little")
     for register in BAR0.MAP:
         if register.name.startswith("CH"):
@@ -97,7 +99,8 @@ def _disturb(rig: Rig) -> None:
     vectors=4,
 )
 def every_word_after_a_reset(rig: Rig) -> None:
-    """Traffic, errors, and every register full of ones; then each level; every word, and what stays, is read."""
+    """Traffic, errors, and every register full of ones; then each level; every word, and what stays, is
+    read."""
     for level in _LEVELS:
         _disturb(rig)
         rig.device.advance(rig.device.now_ns + 1_000)
@@ -142,7 +145,8 @@ def _work(rig: Rig) -> None:
     buf_len=256,
 )
 def work_before_a_reset(rig: Rig) -> None:
-    """Every engine has work; each level of reset after 0 to 15 steps of one engine or of all in turn; come up."""
+    """Every engine has work; each level of reset after 0 to 15 steps of one engine or of all in turn; come
+    up."""
     for level, steps in product(_LEVELS, (0, 4, 9, 15)):
         _work(rig)
         for number in range(steps):
@@ -196,12 +200,18 @@ def interrupts_that_had_left(rig: Rig) -> None:
 
 @card_case(
     manual("RST-4", "reset"),
-    "RESET of the completion ring wins over its ENABLE, forgets all three rings and their errors, and no more",
+    "RESET of the completion ring wins over its ENABLE, forgets all three rings and their errors, and no "
+    "more",
     pairs=2,
 )
 def resets_of_pairs(rig: Rig) -> None:
-    """Errors in all three rings of pair 1, frames waiting and in the link's buffer; RESET with ENABLE; start."""
-    names = [each.name for each in BAR0.MAP if each.name.startswith("QP_") and each.name.endswith(("COUNT", "BASE"))]
+    """Errors in all three rings of pair 1, frames waiting and in the link's buffer; RESET with ENABLE;
+    start."""
+    names = [
+        each.name
+        for each in BAR0.MAP
+        if each.name.startswith("QP_") and each.name.endswith(("COUNT", "BASE"))
+    ]
     for fields in ({"RESET": 1}, {"RESET": 1, "ENABLE": 1}):
         through(rig)
         rig.device.is_manual = True
@@ -233,7 +243,8 @@ def resets_of_pairs(rig: Rig) -> None:
     vectors=4,
 )
 def a_card_that_is_gone(rig: Rig) -> None:
-    """Read and write registers, the table and configuration space with each width; put it in: all is as new."""
+    """Read and write registers, the table and configuration space with each width; put it in: all is as
+    new."""
     rig.put(BAR0.TEST_FIRE, 1)
     rig.device.remove()
     for offset, width in product((0, 0x10, 0x118, 0x590, 0x1000, 0xFFF8), (1, 2, 4, 8)):
@@ -244,7 +255,9 @@ def a_card_that_is_gone(rig: Rig) -> None:
         rig.device.write(2, offset & 0xFF8, 0x77, width)
     for offset, width in product((0, 4, 0x3C, 0x44, 0x100, 0xFFC), (1, 2, 4)):
         found = rig.device.config_read(offset, width)
-        assert found == (1 << 8 * width) - 1, f"{width} bytes at {offset:#x} of configuration space: {found:#x}"
+        assert found == (1 << 8 * width) - 1, (
+            f"{width} bytes at {offset:#x} of configuration space: {found:#x}"
+        )
         rig.device.config_write(offset, 0x77, width)
     assert rig.inject(plain_frame(100)) == 1, "a card that is gone takes a frame"
     assert not rig.device.runnable and messages(rig) == [] and rig.device.next_deadline_ns() is None

@@ -1,4 +1,5 @@
-"""Rings of the card, clause by clause: what it owns, what it latched, what stops it, and what it leaves alone."""
+"""Rings of the card, clause by clause: what it owns, what it latched, what stops it, and what it leaves
+alone."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from vnic.conformance.groups.card import frames, messages, through
 from vnic.conformance.groups.card_rings import again, state
 from vnic.conformance.pages import manual
 from vnic.events import Event
-from vnic.gen.descriptors import RxDesc, TxData
+from vnic.gen.descriptors import RxCompletion, RxDesc, TxData
 from vnic.gen.enums import RingError
 from vnic.gen.model import Register
 from vnic.gen.registers import BAR0
@@ -59,7 +60,9 @@ def descriptors_that_are_not_the_cards(rig: Rig) -> None:
             pair.post_rx(count)
             got = [each.data for frame in frames(count) for each in rig.receive(frame)]
             assert got == frames(count), f"{len(got)} of {count} frames came"
-            assert rig.receive(plain_frame(99, 99)) == [], f"a frame came into a ring of {count} that is used up"
+            assert rig.receive(plain_frame(99, 99)) == [], (
+                f"a frame came into a ring of {count} that is used up"
+            )
             read = _fetched(told, pair.rx_memory.address, RxDesc.SIZE)
             assert read == given, f"of {sorted(given)} handed over {sorted(read)} were read"
             told.clear()
@@ -93,7 +96,7 @@ def slots_that_are_not_the_cards(rig: Rig) -> None:
         changed = {n for n in range(16) if before[32 * n : 32 * n + 32] != after[32 * n : 32 * n + 32]}
         wanted = {(at + n) % 16 for n in range(count)}
         assert changed == wanted, f"slots {sorted(wanted)} are the card's, {sorted(changed)} were written"
-        got = pair.assemble(each for each in pair.poll(give_back=False) if hasattr(each, "eop"))
+        got = pair.assemble(e for e in pair.poll(give_back=False) if isinstance(e, RxCompletion))
         assert [each.data for each in got] == frames(count)
         pair.post_rx(count)
         at = (at + count) % 16
@@ -201,7 +204,9 @@ def enables_that_change_nothing(rig: Rig) -> None:
             assert state(rig, ring) == (0, 0, RingError.BAD_TAIL)
             _control(rig, ring)
             rig.put(BAR0.GLB_EVENT, BAR0.GLB_EVENT.mask())
-        assert state(rig, ring)[2] == RingError.BAD_TAIL, f"{ring}: ENABLE 0 in a ring that stopped forgets why"
+        assert state(rig, ring)[2] == RingError.BAD_TAIL, (
+            f"{ring}: ENABLE 0 in a ring that stopped forgets why"
+        )
         if ring == "CQ":
             rig[0].start_cq()
         else:
@@ -248,7 +253,9 @@ def _size(rig: Rig, ring: str) -> int:
 
 def _registers_of(rig: Rig, pair: int) -> dict[str, int]:
     """All that can be read of a pair, and of its vector."""
-    found = {each.name: rig.get(each, pair) for each in BAR0.MAP if each.name.startswith("QP_") and each.count > 1}
+    found = {
+        each.name: rig.get(each, pair) for each in BAR0.MAP if each.name.startswith("QP_") and each.count > 1
+    }
     return found | {name: rig.get(BAR0.MAP[name], pair) for name in ("VEC_CTRL", "VEC_STATUS", "VEC_CAUSES")}
 
 
@@ -281,7 +288,9 @@ def pairs_that_know_nothing_of_each_other(rig: Rig) -> None:
                 rig.device.is_manual = False
                 rig.device.run()
                 assert rig.sent() == [plain_frame(900, 2, PEER)], f"{what}: pair 0 does not send"
-                assert [each.data for each in rig[0].take()] == [plain_frame(1000, 1)], f"{what}: nothing came"
+                assert [each.data for each in rig[0].take()] == [plain_frame(1000, 1)], (
+                    f"{what}: nothing came"
+                )
                 rig[0].post_rx(4)
                 again(rig, number)
 
@@ -311,7 +320,9 @@ def tails_at_what_is_in_use(rig: Rig) -> None:
             rig.device.run()
             rig.device.is_manual = False
             if not short:
-                assert ring == "TX" or rig[0].take()[0].data == plain_frame(1200, 3), f"{ring}: the frame is lost"
+                assert ring == "TX" or rig[0].take()[0].data == plain_frame(1200, 3), (
+                    f"{ring}: the frame is lost"
+                )
             rig.device.frames()
 
 
