@@ -6,7 +6,7 @@ from __future__ import annotations
 from itertools import product
 
 from vnic.abi import DmaStatus, Engine, EventType
-from vnic.conformance.card_drive import filled
+from vnic.conformance.card_drive import WAYS, filled
 from vnic.conformance.case import card_case
 from vnic.conformance.chain import content
 from vnic.conformance.groups.card import frames, through
@@ -236,3 +236,41 @@ def entries_that_have_no_memory(rig: Rig) -> None:
         rig.device.unmap(_AWAY, _PAGE)
     again(rig)
     through(rig)
+
+
+@card_case(
+    manual("RING-12", "rings"),
+    "the work of a ring is completed in the order of its descriptors, whatever kind of work it is",
+    pairs=2,
+    tx_count=1024,
+    cq_count=512,
+)
+def reports_in_order(rig: Rig) -> None:
+    """Short frames, large sends, frames that are refused, passed over or unreadable, without a link, mixed; INDEX."""
+    data, context, _ = large_send(bytes(900), 300)
+    for run, link in product(WAYS, (10_000, 0)):
+        rig.device.is_manual = True
+        rig.device.set_link(link)
+        wanted: dict[int, list[int]] = {0: [], 1: []}
+        for number in range(60):
+            pair = rig[number % 2]
+            wanted[pair.number].append(pair.tx_tail)
+            kind = number * 7 % 6
+            if kind == 0:
+                pair.send(data, cuts=[54, 400], **context)
+            elif kind == 1:
+                pair.send_raw([pair.piece(b"x", eop=int(n == 140)) for n in range(141)])
+            elif kind == 2:
+                pair.send_raw([pair.piece(b"", addr=_AWAY, len=100)])
+            elif kind == 3:
+                pair.send_raw([pair.piece(b"short")])
+            else:
+                pair.send(plain_frame(80, number, PEER), cuts=[20] * (kind - 4))
+            if number % 12 == 11:
+                run(rig)
+                rig.device.frames()
+                for each in rig.pairs:
+                    found = [report.index for report in each.reports()]
+                    assert found == wanted[each.number], f"pair {each.number} reports {found}"
+                    wanted[each.number].clear()
+        rig.device.is_manual = False

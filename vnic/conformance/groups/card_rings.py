@@ -161,7 +161,7 @@ def rings_that_are_started_again(rig: Rig) -> None:
     pairs=2,
 )
 def rings_that_are_stopped(rig: Rig) -> None:
-    """Stop each ring of pair 1 with work on it: which run, what moves afterwards; pair 0 goes on."""
+    """Stop each ring of pair 1 with work on it: which run, what moves afterwards (RST-10); pair 0 goes on."""
     for ring, running in (("RX", (0, 1, 1)), ("TX", (1, 0, 1)), ("CQ", (0, 0, 0))):
         again(rig, 1)
         rig.device.is_manual = True
