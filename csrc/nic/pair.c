@@ -229,6 +229,7 @@ void pair_on_rx_tail(struct vnic *card, unsigned pair, uint32_t tail)
     }
     const struct rx_frame *frame = &card->state.rx;
     if (frame->is_active && frame->pair == pair && ring_owned(&rx->ring) < frame->reserved) {
+        card_count_guest_error(card);
         pair_fail_rx(card, pair,
                      RING_ERROR_BAD_TAIL); /* [RING-7] buffers of the frame in delivery were taken back */
         return;
@@ -247,6 +248,7 @@ void pair_on_tx_tail(struct vnic *card, unsigned pair, uint32_t tail)
         return;
     }
     if (ring_owned(&tx->ring) < tx->cached) {
+        card_count_guest_error(card);
         pair_fail_tx(card, pair,
                      RING_ERROR_BAD_TAIL); /* [RING-7] descriptors already taken were taken back */
         return;
@@ -265,6 +267,7 @@ void pair_on_cq_tail(struct vnic *card, unsigned pair, uint32_t tail)
         return;
     }
     if (ring_owned(&cq->ring) < cq->reserved) {
+        card_count_guest_error(card);
         pair_fail(card, pair, RING_ERROR_BAD_TAIL); /* [RING-7] slots that are promised were taken back */
         return;
     }

@@ -290,6 +290,7 @@ def test_fetched_transmit_descriptors_cannot_be_taken_back() -> None:
         rig.device.step(Engine.TX)
         rig[0].put(BAR0.QP_TX_TAIL, 1)
         assert rig[0].error(BAR0.QP_TX_STATUS) == RingError.BAD_TAIL
+        assert rig.stat("GUEST_ERRORS") == 1
         rig.device.run()
         assert rig.sent() == []
         assert rig[0].poll() == []
@@ -314,6 +315,7 @@ def test_receive_descriptors_of_the_frame_in_delivery_cannot_be_taken_back() -> 
             rig.device.step(Engine.RX)
         rig[0].put(BAR0.QP_RX_TAIL, 2)
         assert rig[0].error(BAR0.QP_RX_STATUS) == RingError.BAD_TAIL
+        assert rig.stat("GUEST_ERRORS") == 1
         assert rig.device.run().steps <= rig.device.idle_steps
         assert rig.device.is_idle
         assert rig.stat("RX_DROP_RESET") == 1
@@ -335,6 +337,7 @@ def test_promised_completion_slots_cannot_be_taken_back() -> None:
             rig.device.step(Engine.RX)
         rig[0].put(BAR0.QP_CQ_TAIL, 3)
         assert rig[0].error(BAR0.QP_CQ_STATUS) == RingError.BAD_TAIL
+        assert rig.stat("GUEST_ERRORS") == 1
         assert running(rig[0]) == (0, 0, 0)
 
 

@@ -309,8 +309,9 @@ def tails_at_what_is_in_use(rig: Rig) -> None:
             rig.device.is_manual = True
             rig.put(BAR0.GLB_EVENT, BAR0.GLB_EVENT.mask())
             _begin(rig, ring)
-            head = rig[0].get(_register(ring, "HEAD"))
+            head, errors = rig[0].get(_register(ring, "HEAD")), rig.stat("GUEST_ERRORS")
             rig[0].put(_register(ring, "TAIL"), head + least - short)
+            assert rig.stat("GUEST_ERRORS") - errors == short, f"{ring}: BAD_TAIL is no guest error"
             wanted = (0, 0, RingError.BAD_TAIL) if short else _RUNS
             found = state(rig, ring)
             assert found == wanted, f"{ring} TAIL {least - short} behind HEAD, {least} are in use: {found}"
