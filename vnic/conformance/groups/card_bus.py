@@ -58,7 +58,7 @@ def _clear(rig: Rig) -> None:
     "an error that is masked is in the status and in Device Status; it is no system error and no first error",
 )
 def errors_that_are_masked(rig: Rig) -> None:
-    """Three errors, masked, another masked, or none, by severity, with SERR# enabled and not."""
+    """Three errors, masked, another masked, or none, by severity, with SERR# enabled and not (PCI-39)."""
     status = CONFIG.AER_UNCOR_STATUS
     for (name, happen), severity, serr in product(_ERRORS.items(), (0, 1), (0, 1)):
         bit = status.field(name).mask

@@ -121,7 +121,7 @@ def deadlines_of_vectors(rig: Rig) -> None:
     vectors=4,
 )
 def where_it_waits(rig: Rig) -> None:
-    """A cause behind each obstacle, at each level: VEC_STATUS, the pending bits, and VEC_RAISED."""
+    """A cause behind each obstacle, at each level: VEC_STATUS, the pending bits (PCI-32), VEC_RAISED."""
     for level in (InterruptKind.MSIX, InterruptKind.MSI):
         for obstacle in ("ENABLE", "interval", "master enable", "mask", "function mask", "Bus Master Enable"):
             rig.set_level(level)
@@ -327,3 +327,37 @@ def vectors_that_are_not_there(rig: Rig) -> None:
     assert messages(rig) == [0]
     counts = [(rig.get(BAR0.VEC_CAUSES, n), rig.get(BAR0.VEC_RAISED, n)) for n in range(3, 64)]
     assert set(counts) == {(0, 0)}, "vectors that are not there count"
+
+
+@card_case(
+    manual("INT-6", "interrupts"),
+    "the longest interval is waited for to its end, and one that ends behind the end of time never is over",
+    pairs=2,
+    vectors=4,
+)
+def intervals_of_every_length(rig: Rig) -> None:
+    """An interval of 2^32 - 1 ns; changed while it runs; intervals that begin in the last microsecond of
+    time."""
+    longest = 0xFFFF_FFFF
+    for now in (1_000_000, (1 << 40) + 5, (1 << 63) + 7):
+        rig.device.advance(now)
+        for vector, interval in ((1, longest), (2, longest - 1)):
+            rig.put(BAR0.VEC_INTERVAL, interval, vector)
+            _fire(rig, vector, vector)
+            rig.put(BAR0.VEC_INTERVAL, 1, vector)
+        assert messages(rig) == [1, 2], "a vector is raised within the longest interval"
+        assert rig.device.next_deadline_ns() == now + longest - 1
+        rig.device.advance(now + longest - 1)
+        assert messages(rig) == [2], f"at {now}: the interval of 2^32 - 2 ns is not over, or the longest is"
+        rig.device.advance(now + longest)
+        assert messages(rig) == [1], f"at {now}: the longest interval is not over at its end"
+    last = (1 << 64) - 1_000
+    rig.device.advance(last)
+    rig.put(BAR0.VEC_INTERVAL, 5_000, 3)
+    rig.put(BAR0.VEC_INTERVAL, 500, 0)
+    _fire(rig, 3, 3, 0, 0)
+    assert sorted(messages(rig)) == [0, 3], "an interval that reaches behind the end of time is over at once"
+    assert rig.device.next_deadline_ns() == last + 500
+    rig.device.advance(last + 998)
+    assert messages(rig) == [0], "an interval that reaches behind the end of time is over"
+    assert rig.device.next_deadline_ns() is None

@@ -246,7 +246,8 @@ def entries_that_have_no_memory(rig: Rig) -> None:
     cq_count=512,
 )
 def reports_in_order(rig: Rig) -> None:
-    """Short frames, large sends, frames that are refused, passed over or unreadable, without a link, mixed; INDEX."""
+    """Short frames, large sends, frames that are refused, passed over or unreadable, without a link,
+    mixed; INDEX."""
     data, context, _ = large_send(bytes(900), 300)
     for run, link in product(WAYS, (10_000, 0)):
         rig.device.is_manual = True

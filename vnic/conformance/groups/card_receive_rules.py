@@ -312,3 +312,31 @@ def tags_at_the_end_of_a_frame(rig: Rig) -> None:
         assert [each.data for each in got] == [frame] * 2, f"{length} bytes came otherwise"
         told = {(each.first.vlan, each.first.vlan_tci, each.first.frame_len) for each in got}
         assert told == {(int(is_cut), 0x6005 * is_cut, len(frame))}, f"{length} bytes: {told}"
+
+
+@card_case(
+    manual("RX-9", "receive"),
+    "of a pair that lacks several things the first counts: its ring, descriptors, slots",
+    pairs=2,
+    posted=0,
+    buf_len=128,
+    cq_count=8,
+)
+def reasons_of_a_pair(rig: Rig) -> None:
+    """Frames of three buffers with too few of either, or of both, and without a ring, both ways."""
+    for run, ring, descriptors, slots in product(WAYS, (1, 0), (0, 2, 3, 4), (0, 2, 3)):
+        rig[0].reset()
+        rig[0].start()
+        rig[0].put(BAR0.QP_CQ_TAIL, slots)
+        if descriptors:
+            rig[0].post_rx(descriptors)
+        if not ring:
+            rig[0].put(BAR0.QP_RX_CTRL, 0)
+        before = rig.counters("RX_")
+        got = list(arrive(rig, [tcp_frame(bytes(300))], run))
+        reason = "QUEUE" if not ring else "NO_DESCRIPTOR" if descriptors < 3 else "NO_COMPLETION"
+        is_good = ring and descriptors >= 3 and slots >= 3
+        grown = {name: count for name, count in _grown(rig, before).items() if "DROP" in name}
+        what = f"ring {ring}, {descriptors} descriptors, {slots} slots"
+        assert grown == ({} if is_good else {f"DROP_{reason}": 1}), f"{what}: {filled(grown)}"
+        assert len(got) == int(is_good), what

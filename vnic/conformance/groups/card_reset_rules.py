@@ -145,8 +145,7 @@ def _work(rig: Rig) -> None:
     buf_len=256,
 )
 def work_before_a_reset(rig: Rig) -> None:
-    """Every engine has work; each level of reset after 0 to 15 steps of one engine or of all in turn; come
-    up."""
+    """Every engine has work; each level of reset after 0 to 15 steps of it; it comes up again (RST-3)."""
     for level, steps in product(_LEVELS, (0, 4, 9, 15)):
         _work(rig)
         for number in range(steps):
@@ -243,8 +242,7 @@ def resets_of_pairs(rig: Rig) -> None:
     vectors=4,
 )
 def a_card_that_is_gone(rig: Rig) -> None:
-    """Read and write registers, the table and configuration space with each width; put it in: all is as
-    new."""
+    """Read and write with each width; put it in: everything is as new (PCI-24, PCI-25)."""
     rig.put(BAR0.TEST_FIRE, 1)
     rig.device.remove()
     for offset, width in product((0, 0x10, 0x118, 0x590, 0x1000, 0xFFF8), (1, 2, 4, 8)):

@@ -62,7 +62,8 @@ def _pairs(rig: Rig, frames: list[bytes]) -> list[int]:
     "the hash is over addresses and ports, wherever in the frame they are; its type is what was chosen",
 )
 def hashes_of_every_shape(rig: Rig) -> None:
-    """Frames of every shape under 8 sets of types, both ways; counters of hashed and unhashed frames."""
+    """Frames of every shape under 8 sets of types, both ways; counters of hashed and unhashed ones
+    (RSS-5)."""
     frames = shapes()
     for types in _MASKS:
         assert commit_rss(rig, key=_KEY, table=[0], types=int(types), log2=0)
