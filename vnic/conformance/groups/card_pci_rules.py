@@ -9,7 +9,7 @@ from vnic.abi import DmaPurpose, DmaStatus, FaultAction, FaultSite, InterruptKin
 from vnic.conformance.card_drive import filled
 from vnic.conformance.case import card_case
 from vnic.conformance.groups.card import messages, through
-from vnic.conformance.groups.card_reset_rules import reset
+from vnic.conformance.groups.card_reset_rules import LEVELS, reset
 from vnic.conformance.pages import manual
 from vnic.fault import Fault
 from vnic.gen.registers import BAR0, CONFIG, MSIX_TABLE
@@ -17,7 +17,6 @@ from vnic.testbench.frames import PEER, large_send, plain_frame
 from vnic.testbench.rig import Rig
 
 _ONES = 0xFFFF_FFFF
-_LEVELS = ("device", "FLR", "D3hot", "hot", "power", "removal")
 _PATTERNS = (_ONES, 0, 0x5A5A_5A5A, 0xA5A5_A5A5)
 
 
@@ -68,7 +67,7 @@ def identity_at_every_level(rig: Rig) -> None:
     assert {name: first[name] for name in wanted} == wanted, (
         "the card has another identity than it was made with"
     )
-    for level in _LEVELS:
+    for level in LEVELS:
         for pattern in (_ONES, 0):
             for offset in range(0, 0x200, 4):
                 if offset not in (CONFIG.PM_CTRL.offset, CONFIG.DEVCTL.offset, CONFIG.COMMAND.offset):
@@ -230,7 +229,7 @@ def accesses_of_other_widths(rig: Rig) -> None:
 )
 def fields_over_each_level(rig: Rig) -> None:
     """Every writable field of configuration space set, then each level; which of them still are."""
-    for level in _LEVELS:
+    for level in LEVELS:
         for register in CONFIG.MAP:
             mask = register.mask("rw")
             if register.name.startswith(("BAR", "CHANERR", "PM_CTRL")) or not mask:

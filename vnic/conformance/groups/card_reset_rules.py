@@ -15,7 +15,8 @@ from vnic.gen.registers import BAR0, CONFIG, MSIX_TABLE
 from vnic.testbench.frames import MAC, PEER, large_send, plain_frame, tcp_frame
 from vnic.testbench.rig import Pair, Rig
 
-_LEVELS = ("device", "FLR", "D3hot", "hot", "power", "removal")
+#: How a card may be reset, by what reset() takes.
+LEVELS = ("device", "FLR", "D3hot", "hot", "power", "removal")
 _MOVES = (EventType.DMA_READ, EventType.DMA_WRITE, EventType.INTERRUPT, EventType.FRAME_OUT)
 
 
@@ -101,7 +102,7 @@ def _disturb(rig: Rig) -> None:
 def every_word_after_a_reset(rig: Rig) -> None:
     """Traffic, errors, and every register full of ones; then each level; every word, and what stays, is
     read."""
-    for level in _LEVELS:
+    for level in LEVELS:
         _disturb(rig)
         rig.device.advance(rig.device.now_ns + 1_000)
         reset(rig, level)
@@ -146,7 +147,7 @@ def _work(rig: Rig) -> None:
 )
 def work_before_a_reset(rig: Rig) -> None:
     """Every engine has work; each level of reset after 0 to 15 steps of it; it comes up again (RST-3)."""
-    for level, steps in product(_LEVELS, (0, 4, 9, 15)):
+    for level, steps in product(LEVELS, (0, 4, 9, 15)):
         _work(rig)
         for number in range(steps):
             runnable = rig.device.runnable
@@ -179,7 +180,7 @@ def work_before_a_reset(rig: Rig) -> None:
 )
 def interrupts_that_had_left(rig: Rig) -> None:
     """Messages, and a line that is up, that nobody took yet: each level of reset, then take what is there."""
-    for level, kind in product(_LEVELS, InterruptKind):
+    for level, kind in product(LEVELS, InterruptKind):
         rig.set_level(kind)
         rig.get(BAR0.INT_CAUSE)
         messages(rig)

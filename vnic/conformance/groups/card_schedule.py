@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import groupby, product
 
 from vnic.abi import DmaPurpose, Engine, EventType
 from vnic.conformance.case import card_case
+from vnic.conformance.groups.card_reset_rules import LEVELS, reset
 from vnic.conformance.pages import manual
 from vnic.events import Event
 from vnic.function import UNBOUNDED, Budget
@@ -247,3 +248,41 @@ def steps_to_rest(rig: Rig) -> None:
                 pair.start()
                 pair.post_rx(500)
             rig.device.run()
+
+
+@card_case(
+    manual("RUN-2", "overview"),
+    "whose turn it is, and how much of it is spent, outlasts no reset: then it is TEST's turn",
+    rx_count=64,
+    manual=True,
+)
+def turns_over_resets(rig: Rig) -> None:
+    """Each level of reset in the middle of the turn of RX, of TX and of IRQ; then work for TEST and for
+    them."""
+    for level, engine in product(LEVELS, (Engine.RX, Engine.TX, Engine.IRQ)):
+        for number in range(4):
+            if engine == Engine.RX:
+                rig.inject(plain_frame(80, number))
+            elif engine == Engine.TX:
+                rig[0].send(plain_frame(80, number, PEER))
+            else:
+                rig.put(BAR0.TEST_FIRE, number % 2)
+        rig.device.run(_A_STEP)
+        reset(rig, level)
+        rig.bring_up(8)
+        rig.device.interrupts()
+        told: list[Event] = []
+        rig.inject(plain_frame(80, 1))
+        rig[0].send(plain_frame(80, 1, PEER))
+        rig.put(BAR0.TEST_FIRE, 0)
+        _fill(rig, 4096)
+        with rig.device.observe(told.append, _KINDS):
+            rig.device.run(_A_STEP)
+        found = [DmaPurpose(event.index).name for event in told]
+        assert found == ["TEST"], f"{level} reset in the turn of {engine.name}: the first step moves {found}"
+        rig.device.run()
+        rig.device.frames()
+        for pair in rig.pairs:
+            pair.reset()
+            pair.start()
+            pair.post_rx(8)
