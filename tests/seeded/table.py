@@ -13,6 +13,11 @@ from tests.seeded import (
     card_chimney_timers,
     card_chimney_updates,
     card_details,
+    card_interrupt_rules,
+    card_receive_rules,
+    card_reset_rules,
+    card_ring_rules,
+    card_send_rules,
     card_slots,
     chimney,
     connection,
@@ -67,6 +72,11 @@ FAULTS: tuple[Fault, ...] = (
     *card_chimney_reasons.FAULTS,
     *card_chimney_updates.FAULTS,
     *engine_rules.FAULTS,
+    *card_ring_rules.FAULTS,
+    *card_send_rules.FAULTS,
+    *card_receive_rules.FAULTS,
+    *card_interrupt_rules.FAULTS,
+    *card_reset_rules.FAULTS,
 )
 
 #: For every run of CI: one of each room, quick to build.
