@@ -94,6 +94,7 @@ GROUPS = (
     "card_reset_rules",
     "card_pci_rules",
     "card_memory_rules",
+    "card_fault_rules",
     "card_snapshots",
     "card_schedule",
     "card_promises",
