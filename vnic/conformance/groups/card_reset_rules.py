@@ -280,3 +280,34 @@ def a_card_that_is_gone(rig: Rig) -> None:
     assert [rig.device.read(2, MSIX_TABLE.ENTRY_CTRL.at(n)) for n in range(4)] == [1] * 4
     come_up(rig)
     through(rig)
+
+
+@card_case(
+    manual("PCI-21", "pci"),
+    "a Function Level Reset is carried out in D3hot too, and ends it; one that is not asked for is none",
+    pairs=2,
+    vectors=4,
+)
+def function_level_resets_in_d3hot(rig: Rig) -> None:
+    """FLR by a byte and by a word, in D0 and in D3hot; DEVCTL written without it; then come up."""
+    for state, (at, width) in product((0, 3), ((0, 2), (1, 1))):
+        _work(rig)
+        rig.device.config_write(CONFIG.INTERRUPT.offset, 0x5A, 1)
+        rig.configure(CONFIG.PM_CTRL, STATE=state)
+        word = CONFIG.DEVCTL.encode(MRRS=3)
+        rig.device.config_write(CONFIG.DEVCTL.offset, word, 2)
+        line = rig.device.config_read(CONFIG.INTERRUPT.offset, 1)
+        assert line == 0x5A, "DEVCTL without FLR resets the function"
+        word |= CONFIG.DEVCTL.encode(FLR=1)
+        rig.device.config_write(CONFIG.DEVCTL.offset + at, word >> 8 * at, width)
+        found = [
+            rig.device.config_read(CONFIG.PM_CTRL.offset) & 3,
+            rig.device.config_read(CONFIG.INTERRUPT.offset, 1),
+            rig.device.config_read(CONFIG.BAR.at(0)),
+            rig.device.config_read(CONFIG.DEVCTL.offset, 2),
+        ]
+        wanted = [0, 0xFF, 4, CONFIG.DEVCTL.reset & 0xFFFF]
+        assert found == wanted, f"FLR in PowerState {state}: PowerState, line, BAR0, DEVCTL are {found}"
+        assert not rig.device.runnable and rig.device.frames() == []
+        come_up(rig)
+        through(rig)

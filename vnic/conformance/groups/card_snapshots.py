@@ -210,8 +210,18 @@ def images_that_are_refused(rig: Rig) -> None:
     _begin(rig)
     _advance(rig, 12)
     image = rig.device.save()
-    other = Device(manual=True, **{f: getattr(rig.device.config, f) for f in rig.device.config.__slots__})
-    with other:
+    config = {name: getattr(rig.device.config, name) for name in rig.device.config.__slots__}
+    for change in (
+        {"vectors": 7},
+        {"queue_pairs": 2},
+        {"revision": 9},
+        {"device_id": 1},
+        {"subsystem_id": 1},
+        {"max_frame": 4095},
+    ):
+        with Device(manual=True, **config | change) as stranger:
+            assert not _loads(stranger, image), f"an image is taken by a card with {change}"
+    with Device(manual=True, **config) as other:
         cold = other.save()
         for length in (*range(0, 64), *range(64, len(image), 149), len(image) - 1, len(image) + 1):
             assert not _loads(other, (image + b"\0")[:length]), f"{length} of {len(image)} bytes are taken"
