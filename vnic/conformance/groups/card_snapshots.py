@@ -20,9 +20,9 @@ from vnic.wire.parse import HashType
 _KEY = bytes((n * 91 + 5) & 0xFF for n in range(40))
 _ALL = sum(each for each in HashType)
 _SHAPE = {"pairs": 3, "vectors": 6, "connections": 0}
-_SMALL = {"rx_count": 32, "tx_count": 64, "cq_count": 128, "buf_len": 256, "max_frame": 4096,
+_SMALL = {"rx_count": 32, "tx_count": 128, "cq_count": 128, "buf_len": 256, "max_frame": 4096,
           "rx_buffer_bytes": 32768, "tx_buffer_bytes": 32768}  # fmt: skip
-_STEPS = (0, 4, 11, 26)
+_STEPS = (4, 11, 26)
 
 
 class _End(NamedTuple):
@@ -60,6 +60,10 @@ def _begin(rig: Rig) -> None:
     rig[1].send(data, cuts=[30, 24, 500], **context)
     pieces = [rig[2].piece(b"x", eop=int(n == 39)) for n in range(40)]
     rig[2].send_raw(pieces)
+    for pair in (rig[0], rig[2]):  # more than a turn on the wire is
+        for number in range(72):
+            pair.send(plain_frame(250, number, PEER), ring=False, report=False)
+        pair.ring_tx()
     rig.put(BAR0.TEST_DMA_DST, rig.stage(bytes(9000)))
     rig.put(BAR0.TEST_DMA_LEN, 9000)
     rig.put(BAR0.TEST_DMA_PATTERN, 0x0102_0304)
@@ -130,7 +134,7 @@ def _finish(rig: Rig) -> _End:
     **_SMALL,
 )
 def snapshots_in_the_middle(rig: Rig) -> None:
-    """Every part has work or something that waits; save after 0 to 26 steps; both cards go on, step for
+    """Every part has work or something that waits; save after 4 to 26 steps; both cards go on, step for
     step alike."""
     del rig
     for steps in _STEPS:
