@@ -163,7 +163,11 @@ def memory_that_the_host_answers(rig: Rig) -> None:
     )
     _assert_whole(asked, _PAGE - 3, 4100, is_write=True)
     before = bytes(store)
-    assert _go(rig, TestOp.FILL, _AWAY + 6 * _PAGE - 8, 0, 16) == TestResult.DMA_ERROR
+    told: list[Event] = []
+    with rig.device.observe(told.append, (EventType.DMA_WRITE,)):
+        assert _go(rig, TestOp.FILL, _AWAY + 6 * _PAGE - 8, 0, 16) == TestResult.DMA_ERROR
+    moved = [(len(event.data), event.value) for event in told]
+    assert moved == [(8, DmaStatus.ABORTED)], f"bytes that moved, and how it ended: {moved}"
     assert bytes(store) == before[: 6 * _PAGE - 8] + b"\x5a" * 8 + before[6 * _PAGE :]
     asked.clear()
     rig[0].send_raw([rig[0].piece(b"", addr=_AWAY, len=80, rs=1)])

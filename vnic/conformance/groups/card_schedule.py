@@ -186,7 +186,7 @@ def budgets_that_are_small(rig: Rig) -> None:
     for budget in (Budget(64, least), Budget(7, least), Budget(1, least), Budget(1000, 3 * least + 1)):
         for number in range(30):
             rig.inject(tcp_frame(bytes(1400), ports=(number, 80)))
-            rig[number % 2].send(plain_frame(1500, number, PEER))
+            rig[number % 2].send(plain_frame(1500, number, PEER), report=number % 10 == 9)
         data, context, _ = large_send(bytes(20_000), 1400)
         rig[1].send(data, **context)
         _fill(rig, 20_000)
