@@ -228,7 +228,10 @@ def entries_that_have_no_memory(rig: Rig) -> None:
         rig.device.frames()
         before = rig.counters("RX_")
         rig.put(BAR0.GLB_EVENT, BAR0.GLB_EVENT.mask())
+        causes = rig.get(BAR0.VEC_CAUSES)
         rig.inject(plain_frame(600, 1))
+        grown_causes = rig.get(BAR0.VEC_CAUSES) - causes
+        assert grown_causes == left, f"{left} entries are written, {grown_causes} are causes"
         found = [state(rig, ring) for ring in ("CQ", "RX", "TX")]
         stopped = (0, 0, RingError.NONE)
         wanted = [(0, 0, RingError.WRITE_DMA), stopped, stopped]
