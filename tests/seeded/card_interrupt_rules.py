@@ -6,7 +6,7 @@ from tests.seeded.fault import Cites, Fault, Subject
 
 FAULTS = (
     Fault(
-        "CC-123",
+        "CC-129",
         Subject.CARD,
         "csrc/pci/interrupt.c",
         "    if (config_is_set(f, CFG_MSIX_CTRL, MSIX_CTRL_ENABLE_MASK)) {\n"
@@ -23,7 +23,7 @@ FAULTS = (
         Cites("INT-2: use MSI-X when the MSI-X Enable bit is set, else MSI"),
     ),
     Fault(
-        "CC-124",
+        "CC-130",
         Subject.CARD,
         "csrc/nic/vector.c",
         "    if (pci_mode(&card->pci) != PCI_MODE_MSIX) {\n"
@@ -36,7 +36,7 @@ FAULTS = (
         Cites("INT-3: collect, at the line and MSI levels, each raised vector's bit"),
     ),
     Fault(
-        "CC-125",
+        "CC-131",
         Subject.CARD,
         "csrc/nic/vector.c",
         "        uint64_t next = card->state.vector[__builtin_ctzll(waiting)].next_ns;\n"
@@ -47,7 +47,7 @@ FAULTS = (
         Cites("INT-11: say when the earliest vector will be raised"),
     ),
     Fault(
-        "CC-126",
+        "CC-132",
         Subject.CARD,
         "csrc/nic/vector.c",
         "    uint64_t waiting = card->state.vector_pending & card->state.vector_enabled "
@@ -58,7 +58,7 @@ FAULTS = (
         Cites("INT-11: the earliest vector that waits for nothing but its interval"),
     ),
     Fault(
-        "CC-127",
+        "CC-133",
         Subject.CARD,
         "csrc/nic/vector.c",
         "    if (!card_is_set(card, REG_INT_CTRL, INT_CTRL_MASTER_ENABLE_MASK)) {\n"
@@ -69,7 +69,7 @@ FAULTS = (
         Cites("INT-11: the earliest vector that waits for nothing but its interval"),
     ),
     Fault(
-        "CC-128",
+        "CC-134",
         Subject.CARD,
         "csrc/pci/interrupt.c",
         ".data = (regfile_get(&f->config, CFG_MSI_DATA) & ~low) | number,",
@@ -78,7 +78,7 @@ FAULTS = (
         Cites("PCI-31: its number in the low bits of Message Data"),
     ),
     Fault(
-        "CC-129",
+        "CC-135",
         Subject.CARD,
         "csrc/pci/interrupt.c",
         "return bits_min32(granted, f->identity.msi_capable_log2);",
@@ -87,7 +87,7 @@ FAULTS = (
         Cites("PCI-31: more messages granted than Multiple Message Capable act as that many"),
     ),
     Fault(
-        "CC-130",
+        "CC-136",
         Subject.CARD,
         "csrc/pci/interrupt.c",
         "    if (!f->is_master || config_is_set(f, CFG_MSI_MASK, 1u << number)) {",
@@ -96,7 +96,7 @@ FAULTS = (
         Cites("PCI-32: hold a message pending while Bus Master Enable is clear"),
     ),
     Fault(
-        "CC-131",
+        "CC-137",
         Subject.CARD,
         "csrc/pci/msix.c",
         "        if (f->msix_span[s].count == MSIX_ENTRY_COUNT) {\n"
@@ -107,7 +107,7 @@ FAULTS = (
         Cites("PCI-30: words beyond are no registers"),
     ),
     Fault(
-        "CC-132",
+        "CC-138",
         Subject.CARD,
         "csrc/pci/msix.c",
         "        if (f->msix_span[s].count == MSIX_ENTRY_COUNT) {\n"
@@ -118,7 +118,7 @@ FAULTS = (
         Cites("PCI-30: have as many table entries as Table Size says"),
     ),
     Fault(
-        "CC-133",
+        "CC-139",
         Subject.CARD,
         "csrc/nic/registers.c",
         "    if (vector >= card->config.vectors) {\n        card_count_guest_error(card);\n    }",
@@ -127,7 +127,7 @@ FAULTS = (
         Cites("INT-1: written to TEST_FIRE it counts as a STAT_GUEST_ERRORS"),
     ),
     Fault(
-        "CC-134",
+        "CC-140",
         Subject.CARD,
         "csrc/pci/power.c",
         "    if (level == PCI_RESET_POWER) {\n"
@@ -140,7 +140,7 @@ FAULTS = (
         Cites("PCI-23: interrupts that had left the card before arrive"),
     ),
     Fault(
-        "CC-135",
+        "CC-141",
         Subject.CARD,
         "csrc/pci/power.c",
         "    if (level == PCI_RESET_POWER) {\n"
@@ -153,7 +153,7 @@ FAULTS = (
         Cites("PCI-23: only a power cycle forgets them"),
     ),
     Fault(
-        "CC-136",
+        "CC-142",
         Subject.CARD,
         "csrc/pci/interrupt.c",
         "        may_be_up |= interrupt_at(f, n)->kind == VNIC_INTX;",
@@ -162,7 +162,7 @@ FAULTS = (
         Cites("PCI-23: then the line falls if it may have been up"),
     ),
     Fault(
-        "CC-137",
+        "CC-143",
         Subject.CARD,
         "csrc/pci/interrupt.c",
         "    view->word[2] = regfile_get(&f->config, CFG_MSI_CTRL);",
@@ -171,12 +171,31 @@ FAULTS = (
         Cites("INT-4: deassert it when MSI or MSI-X is enabled"),
     ),
     Fault(
-        "CC-138",
+        "CC-144",
         Subject.CARD,
         "csrc/nic/vector.h",
         "    if (vector < card->config.vectors && count > 0) {",
         "    if (vector < CARD_VECTORS_MAX && count > 0) {",
         "Causes of vectors that the card lacks are counted and wait.",
         Cites("INT-1: a number that the card lacks gives no interrupt"),
+    ),
+    Fault(
+        "CC-145",
+        Subject.CARD,
+        "csrc/nic/vector.c",
+        "    card->state.vector[vector].next_ns = now_ns > UINT64_MAX - length ? "
+        "UINT64_MAX : now_ns + length;",
+        "    card->state.vector[vector].next_ns = now_ns + length;",
+        "An interval that reaches behind the end of time is over at once.",
+        Cites("INT-6: not raise a vector again before VEC_INTERVAL ns after it was raised"),
+    ),
+    Fault(
+        "CC-146",
+        Subject.CARD,
+        "csrc/nic/vector.c",
+        "        if (card->state.vector[v].next_ns <= card->pci.now_ns) {",
+        "        if ((uint32_t)(card->pci.now_ns - card->state.vector[v].next_ns) < 1u << 31) {",
+        "The end of an interval is looked for in 31 bits of time.",
+        Cites("INT-6: not raise a vector again before VEC_INTERVAL ns after it was raised"),
     ),
 )

@@ -6,7 +6,7 @@ from tests.seeded.fault import Cites, Fault, Subject
 
 FAULTS = (
     Fault(
-        "CC-111",
+        "CC-115",
         Subject.CARD,
         "csrc/nic/receive.c",
         "    if (receive_is_off(card)) {\n"
@@ -25,7 +25,7 @@ FAULTS = (
         Cites("RX-2: the first of these reasons that holds"),
     ),
     Fault(
-        "CC-112",
+        "CC-116",
         Subject.CARD,
         "csrc/nic/receive.c",
         "    } else if (verdict == VNIC_RX_FULL) {\n        card_count(card, STAT(RX_DROP_BUFFER));",
@@ -36,7 +36,7 @@ FAULTS = (
         Cites("RX-1: drops that happen when a pair is already chosen"),
     ),
     Fault(
-        "CC-113",
+        "CC-117",
         Subject.CARD,
         "csrc/nic/receive.c",
         "        card_count(card, STAT(RX_DROP_RESET));\n        card->state.pair[pair].rx.drops++;",
@@ -45,7 +45,7 @@ FAULTS = (
         Cites("RX-1: drops that happen when a pair is already chosen also count in QP_RX_DROPS"),
     ),
     Fault(
-        "CC-114",
+        "CC-118",
         Subject.CARD,
         "csrc/nic/filter.c",
         "    case 2:\n        return (ctrl & MAC_RX_CTRL_BROADCAST_MASK) != 0;",
@@ -56,7 +56,7 @@ FAULTS = (
         Cites("RX-4: multicast other than broadcast"),
     ),
     Fault(
-        "CC-115",
+        "CC-119",
         Subject.CARD,
         "csrc/nic/filter.c",
         "    case 0:\n"
@@ -70,7 +70,7 @@ FAULTS = (
         Cites("RX-4: unicast, UNICAST set and the address equal to MAC_ADDR"),
     ),
     Fault(
-        "CC-116",
+        "CC-120",
         Subject.CARD,
         "csrc/nic/filter.c",
         "if (be16_load(frame + 12) != WIRE_ETHERTYPE_VLAN || len < WIRE_ETH_LEN + WIRE_VLAN_LEN) {",
@@ -80,7 +80,7 @@ FAULTS = (
         Cites("RX-5: a frame whose EtherType is 0x8100"),
     ),
     Fault(
-        "CC-117",
+        "CC-121",
         Subject.CARD,
         "csrc/nic/rx_train.c",
         "    if (!card_is_set(card, REG_MAC_RX_CTRL, MAC_RX_CTRL_CSUM_MASK)) {\n        return;\n    }",
@@ -89,7 +89,7 @@ FAULTS = (
         Cites("RX-7: without CSUM both are NONE"),
     ),
     Fault(
-        "CC-118",
+        "CC-122",
         Subject.CARD,
         "csrc/nic/classify.c",
         "    if (card_is_set(card, REG_MAC_RX_CTRL, MAC_RX_CTRL_CSUM_MASK)) {",
@@ -98,7 +98,7 @@ FAULTS = (
         Cites("RX-7: without CSUM both are NONE"),
     ),
     Fault(
-        "CC-119",
+        "CC-123",
         Subject.CARD,
         "csrc/nic/receive.c",
         "    uint64_t words[COMPLETION_WORDS] = {r->words[0], r->words[1], r->words[2], COMPLETION_TYPE_RX};",
@@ -108,7 +108,7 @@ FAULTS = (
         Cites("RX-11: all completions of a frame carry the same"),
     ),
     Fault(
-        "CC-120",
+        "CC-124",
         Subject.CARD,
         "csrc/nic/receive.c",
         "    uint64_t words[COMPLETION_WORDS] = {r->words[0], r->words[1], r->words[2], COMPLETION_TYPE_RX};",
@@ -118,7 +118,7 @@ FAULTS = (
         Cites("RX-11: all completions of a frame carry the same"),
     ),
     Fault(
-        "CC-121",
+        "CC-125",
         Subject.CARD,
         "csrc/nic/receive.c",
         "    if (status == VNIC_DMA_OK) {\n"
@@ -128,7 +128,16 @@ FAULTS = (
         Cites("RX-12: when a buffer cannot be written, end the frame there"),
     ),
     Fault(
-        "CC-122",
+        "CC-126",
+        Subject.CARD,
+        "csrc/nic/scale.c",
+        "    next.is_refused = false;",
+        "    next.is_refused = next.is_refused && !next.is_active;",
+        "REFUSED outlasts a good commit that switches RSS off.",
+        Cites("RSS-7: an accepted commit clears REFUSED"),
+    ),
+    Fault(
+        "CC-127",
         Subject.CARD,
         "csrc/nic/receive.c",
         "    if (len < FRAME_MIN) {\n"
@@ -144,5 +153,27 @@ FAULTS = (
         "    return len > receive_longest(card) ? STAT(RX_DROP_OVERSIZE) : FILTER_PASS;",
         "A frame that is too long counts as one without room when there is none.",
         Cites("RX-2: the first of these reasons that holds"),
+    ),
+    Fault(
+        "CC-128",
+        Subject.CARD,
+        "csrc/nic/receive.c",
+        "    if (ring_owned(&p->rx.ring) < buffers) {\n"
+        "        return STAT(RX_DROP_NO_DESCRIPTOR);\n"
+        "    }\n"
+        "    if (completion_free(&p->cq) < buffers) {\n"
+        "        return STAT(RX_DROP_NO_COMPLETION);\n"
+        "    }",
+        "    if (completion_free(&p->cq) < buffers) {\n"
+        "        return STAT(RX_DROP_NO_COMPLETION);\n"
+        "    }\n"
+        "    if (ring_owned(&p->rx.ring) < buffers) {\n"
+        "        return STAT(RX_DROP_NO_DESCRIPTOR);\n"
+        "    }",
+        "Slots are looked for before descriptors are.",
+        Cites(
+            "RX-9: owns every descriptor (else RX_DROP_NO_DESCRIPTOR), and the completion "
+            "ring has that many free slots"
+        ),
     ),
 )

@@ -6,7 +6,7 @@ from tests.seeded.fault import Cites, Fault, Subject
 
 FAULTS = (
     Fault(
-        "CC-95",
+        "CC-98",
         Subject.CARD,
         "csrc/nic/transmit.h",
         "return type != DESC_TYPE_CONTEXT && (type != DESC_TYPE_DATA || tx_data_eop(desc) != 0);",
@@ -15,7 +15,7 @@ FAULTS = (
         Cites("TX-3: a descriptor that is neither data nor context ends the frame that it is found in"),
     ),
     Fault(
-        "CC-96",
+        "CC-99",
         Subject.CARD,
         "csrc/nic/offload.c",
         "uint32_t l3_min = context_is_ipv4(c) ? (uint32_t)WIRE_IPV4_LEN : (uint32_t)WIRE_IPV6_LEN;",
@@ -24,7 +24,7 @@ FAULTS = (
         Cites("TX-9: an L4_OFFSET that leaves no room for the IP header between"),
     ),
     Fault(
-        "CC-97",
+        "CC-100",
         Subject.CARD,
         "csrc/nic/offload.c",
         "|| (l3 >= WIRE_ETH_LEN && l4 >= l3 + l3_min &&",
@@ -33,7 +33,7 @@ FAULTS = (
         Cites("TX-9: L3_OFFSET below 14"),
     ),
     Fault(
-        "CC-98",
+        "CC-101",
         Subject.CARD,
         "csrc/nic/offload.c",
         "header < WIRE_IPV4_LEN || header > room",
@@ -42,7 +42,7 @@ FAULTS = (
         Cites("TX-9: an IHL below 5 or beyond the frame"),
     ),
     Fault(
-        "CC-99",
+        "CC-102",
         Subject.CARD,
         "csrc/nic/offload.c",
         "&& header + mss <= card->config.max_frame",
@@ -51,7 +51,7 @@ FAULTS = (
         Cites("TX-11: HDR_LEN + MSS above GLB_MAX_FRAME"),
     ),
     Fault(
-        "CC-100",
+        "CC-103",
         Subject.CARD,
         "csrc/nic/offload.c",
         "header >= TX_HEADER_MIN && header <= TX_HEADER_MAX",
@@ -60,7 +60,7 @@ FAULTS = (
         Cites("TX-11: HDR_LEN below 54 or above 256"),
     ),
     Fault(
-        "CC-101",
+        "CC-104",
         Subject.CARD,
         "csrc/wire/segment.c",
         "(be16_load(ip + IPV4_FRAGMENT) & 0x3fff) != 0",
@@ -69,7 +69,7 @@ FAULTS = (
         Cites("TX-12: an IPv4 fragment"),
     ),
     Fault(
-        "CC-102",
+        "CC-105",
         Subject.CARD,
         "csrc/wire/segment.c",
         "if (ip_len % 8 != 0 || (ip_len == WIRE_IPV6_LEN) != (ip[IPV6_NEXT] == WIRE_PROTO_TCP)) {",
@@ -78,7 +78,7 @@ FAULTS = (
         Cites("TX-12: a protocol other than TCP"),
     ),
     Fault(
-        "CC-103",
+        "CC-106",
         Subject.CARD,
         "csrc/wire/segment.c",
         "if (ip[0] >> 4 != 4 || (uint32_t)(ip[0] & 15) * 4 != ip_len",
@@ -87,7 +87,7 @@ FAULTS = (
         Cites("TX-12: an IP version other than L3_KIND"),
     ),
     Fault(
-        "CC-104",
+        "CC-107",
         Subject.CARD,
         "csrc/nic/largesend.c",
         "    if (t->phase != TX_PHASE_SEGMENT || !card->pci.is_master\n"
@@ -97,7 +97,7 @@ FAULTS = (
         Cites("TX-1: while either is clear rings wait, and so does a frame that is half gathered"),
     ),
     Fault(
-        "CC-105",
+        "CC-108",
         Subject.CARD,
         "csrc/nic/largesend.c",
         "    if (t->phase != TX_PHASE_SEGMENT || !card->pci.is_master\n        || !card_is_set(",
@@ -106,7 +106,7 @@ FAULTS = (
         Cites("TX-1: while either is clear rings wait; nothing is lost"),
     ),
     Fault(
-        "CC-106",
+        "CC-109",
         Subject.CARD,
         "csrc/nic/transmit.c",
         "return card->pci.is_master && card_is_set(card, REG_MAC_TX_CTRL, MAC_TX_CTRL_ENABLE_MASK);",
@@ -115,7 +115,7 @@ FAULTS = (
         Cites("TX-1: while either is clear rings wait; nothing is lost"),
     ),
     Fault(
-        "CC-107",
+        "CC-110",
         Subject.CARD,
         "csrc/nic/emit.c",
         "return packet_buffer_fits(emit_is_looped(card) ? &card->rx_buffer : &card->tx_buffer, len);",
@@ -124,7 +124,7 @@ FAULTS = (
         Cites("TX-16: it waits for room there"),
     ),
     Fault(
-        "CC-108",
+        "CC-111",
         Subject.CARD,
         "csrc/nic/offload.c",
         "    if (tx_context_ip_csum(t->context) || tx_context_l4_csum(t->context)) {\n"
@@ -140,7 +140,7 @@ FAULTS = (
         Cites("TX-22: frames with a checksum inserted in STAT_TX_CSUM_INSERTED"),
     ),
     Fault(
-        "CC-109",
+        "CC-112",
         Subject.CARD,
         "csrc/nic/offload.c",
         "    if (tx_context_ip_csum(t->context) || tx_context_l4_csum(t->context)) {",
@@ -149,12 +149,31 @@ FAULTS = (
         Cites("TX-22: frames with a checksum inserted in STAT_TX_CSUM_INSERTED"),
     ),
     Fault(
-        "CC-110",
+        "CC-113",
         Subject.CARD,
         "csrc/nic/transmit.c",
         "if (tx->ends > 0 || tx->cached == TX_CACHE) {",
         "if (tx->ends > 0 || tx->cached >= TX_CACHE - 1) {",
         "A frame of 127 descriptors whose last is not there yet is passed over.",
         Cites("TX-4: send frames of up to 128 descriptors"),
+    ),
+    Fault(
+        "CC-114",
+        Subject.CARD,
+        "csrc/nic/largesend.c",
+        "        if (!is_read) {\n"
+        "            transmit_finish(card, TX_STATUS_DMA);\n"
+        "            return bytes + COMPLETION_BYTES;\n"
+        "        }\n"
+        "    }\n"
+        "    if (largesend",
+        "        if (!is_read) {\n"
+        "            transmit_finish(card, TX_STATUS_DMA);\n"
+        "        }\n"
+        "        return bytes + COMPLETION_BYTES;\n"
+        "    }\n"
+        "    if (largesend",
+        "A segment leaves one step after its last byte was read.",
+        Cites("TX-13: send each segment as soon as its bytes are read"),
     ),
 )

@@ -14,11 +14,13 @@ from tests.seeded import (
     card_chimney_updates,
     card_details,
     card_interrupt_rules,
+    card_memory_rules,
     card_receive_rules,
     card_reset_rules,
     card_ring_rules,
     card_send_rules,
     card_slots,
+    card_state_rules,
     chimney,
     connection,
     datapath,
@@ -77,6 +79,8 @@ FAULTS: tuple[Fault, ...] = (
     *card_receive_rules.FAULTS,
     *card_interrupt_rules.FAULTS,
     *card_reset_rules.FAULTS,
+    *card_memory_rules.FAULTS,
+    *card_state_rules.FAULTS,
 )
 
 #: For every run of CI: one of each room, quick to build.
