@@ -6,7 +6,7 @@ from tests.seeded.fault import Cites, Fault, Subject
 
 FAULTS = (
     Fault(
-        "CC-166",
+        "CC-167",
         Subject.CARD,
         "csrc/pci/memmap.c",
         "    return is_aligned && len != 0 && len - 1 <= UINT64_MAX - iova;",
@@ -15,7 +15,7 @@ FAULTS = (
         Cites("PCI-11: that does not reach beyond 2^64"),
     ),
     Fault(
-        "CC-167",
+        "CC-168",
         Subject.CARD,
         "csrc/pci/memmap.c",
         "const bool is_aligned = (iova | len) % MEMMAP_GRANULE == 0;",
@@ -24,7 +24,7 @@ FAULTS = (
         Cites("PCI-11: a mapping of whole 4 KiB granules"),
     ),
     Fault(
-        "CC-168",
+        "CC-169",
         Subject.CARD,
         "csrc/pci/memmap.c",
         "    if (at < m->count && m->region[at].iova <= new.last) {",
@@ -33,7 +33,7 @@ FAULTS = (
         Cites("PCI-11: overlaps no other"),
     ),
     Fault(
-        "CC-169",
+        "CC-170",
         Subject.CARD,
         "csrc/pci/memmap.c",
         "    if (m->count == m->capacity) {\n"
@@ -48,7 +48,7 @@ FAULTS = (
         Cites("PCI-11: leave the map as it was when it refuses"),
     ),
     Fault(
-        "CC-170",
+        "CC-171",
         Subject.CARD,
         "csrc/pci/memmap.c",
         "        remains[count++].host = final->host + (last + 1 - final->iova);",
@@ -57,7 +57,7 @@ FAULTS = (
         Cites("PCI-12: leave the rest of those mappings in place"),
     ),
     Fault(
-        "CC-171",
+        "CC-172",
         Subject.CARD,
         "csrc/pci/memmap.c",
         "    if (m->count - gone + count > m->capacity) {",
@@ -66,7 +66,7 @@ FAULTS = (
         Cites("PCI-12: refuse when a split would exceed the capacity"),
     ),
     Fault(
-        "CC-172",
+        "CC-173",
         Subject.CARD,
         "csrc/pci/memmap.c",
         "    for (uint32_t i = at; i < m->count && m->region[i].iova <= next; i++) {",
@@ -75,7 +75,7 @@ FAULTS = (
         Cites("PCI-12: refuse it, map unchanged, when a granule is not mapped"),
     ),
     Fault(
-        "CC-173",
+        "CC-174",
         Subject.CARD,
         "csrc/pci/memmap.c",
         "        remains[count++].last = iova - 1;",
@@ -84,7 +84,7 @@ FAULTS = (
         Cites("PCI-12: take away a range of whole granules"),
     ),
     Fault(
-        "CC-174",
+        "CC-175",
         Subject.CARD,
         "csrc/pci/dma.c",
         "        status = rest.addr < t->addr ? VNIC_DMA_UNSUPPORTED : dma_move_piece(f, hint, &rest, &n);",
@@ -93,7 +93,7 @@ FAULTS = (
         Cites("PCI-17: it does not go on at 0"),
     ),
     Fault(
-        "CC-175",
+        "CC-176",
         Subject.CARD,
         "csrc/pci/fault.c",
         "        if (fault_has_turn(f, i, what) && firing == NULL) {",
@@ -102,7 +102,7 @@ FAULTS = (
         Cites("PCI-41: every armed fault counts every match"),
     ),
     Fault(
-        "CC-176",
+        "CC-177",
         Subject.CARD,
         "csrc/pci/fault.c",
         "        if (fault_has_turn(f, i, what) && firing == NULL) {",
@@ -111,7 +111,7 @@ FAULTS = (
         Cites("PCI-41: the one with the lowest id does"),
     ),
     Fault(
-        "CC-177",
+        "CC-178",
         Subject.CARD,
         "csrc/pci/fault.c",
         "    for (unsigned i = 0; i < 8 && start + i < len; i++) {\n        bytes[start + i] ^=",
@@ -120,7 +120,7 @@ FAULTS = (
         Cites("PCI-43: mask bytes behind the end have no effect"),
     ),
     Fault(
-        "CC-178",
+        "CC-179",
         Subject.CARD,
         "csrc/pci/fault.c",
         "    const uint64_t start = fault->argument % len;",
@@ -129,7 +129,7 @@ FAULTS = (
         Cites("PCI-43: from offset argument modulo the length"),
     ),
     Fault(
-        "CC-179",
+        "CC-180",
         Subject.CARD,
         "csrc/pci/dma.c",
         "    const uint32_t at = (uint32_t)(fault->argument % t->len);\n"
@@ -140,7 +140,7 @@ FAULTS = (
         Cites("PCI-43: into the 8 bytes from offset argument modulo the length"),
     ),
     Fault(
-        "CC-180",
+        "CC-181",
         Subject.CARD,
         "csrc/pci/fault.c",
         "what->first <= fault->last\n           && what->last >= fault->first;",
@@ -149,7 +149,7 @@ FAULTS = (
         Cites("PCI-41: count every match"),
     ),
     Fault(
-        "CC-181",
+        "CC-182",
         Subject.CARD,
         "csrc/pci/function.c",
         "    if (fault->action == VNIC_FAULT_ERROR || fault->action == VNIC_FAULT_REMOVE) {\n"
@@ -160,7 +160,7 @@ FAULTS = (
         Cites("PCI-42: one of a register read returns all ones"),
     ),
     Fault(
-        "CC-182",
+        "CC-183",
         Subject.CARD,
         "csrc/pci/dma.c",
         "                               .len = moved,\n",
@@ -169,7 +169,7 @@ FAULTS = (
         Cites("PCI-44: a DMA transfer with the bytes that moved over the bus"),
     ),
     Fault(
-        "CC-183",
+        "CC-184",
         Subject.CARD,
         "csrc/pci/function.c",
         "        pci_bar_emit(f, VNIC_EVENT_MMIO_WRITE, bar, offset, width, value);\n"
@@ -180,7 +180,7 @@ FAULTS = (
         Cites("PCI-44: a write before what it causes"),
     ),
     Fault(
-        "CC-184",
+        "CC-185",
         Subject.CARD,
         "csrc/pci/dma.c",
         "    const uint32_t len = (uint32_t)bits_min64(t->len - 1, last - t->addr) + 1;\n"
@@ -192,7 +192,7 @@ FAULTS = (
         Cites("PCI-14: end at the first granule that fails"),
     ),
     Fault(
-        "CC-185",
+        "CC-186",
         Subject.CARD,
         "csrc/pci/dma.c",
         "    *moved = status == VNIC_DMA_OK ? len : 0;",

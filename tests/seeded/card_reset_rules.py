@@ -56,6 +56,15 @@ FAULTS = (
     Fault(
         "CC-152",
         Subject.CARD,
+        "csrc/nic/reset.c",
+        "    card->state.run_engine = 0;\n    card->state.run_steps = 0;\n}",
+        "}",
+        "Whose turn it is among the engines outlasts a device reset.",
+        Cites("RST-1: return everything behind BAR0 to its state after power-on"),
+    ),
+    Fault(
+        "CC-153",
+        Subject.CARD,
         "csrc/pci/config.c",
         "    const bool is_flr = level == PCI_RESET_FLR;",
         "    const bool is_flr = level == PCI_RESET_FLR || level == PCI_RESET_D3;",
@@ -63,7 +72,7 @@ FAULTS = (
         Cites("PCI-22: at a reset on the way to D0 do the same without the exception"),
     ),
     Fault(
-        "CC-153",
+        "CC-154",
         Subject.CARD,
         "csrc/pci/config.c",
         "    regfile_reset(&f->config, level != PCI_RESET_POWER);",
@@ -72,7 +81,7 @@ FAULTS = (
         Cites("PCI-22: the fields marked as surviving stay"),
     ),
     Fault(
-        "CC-154",
+        "CC-155",
         Subject.CARD,
         "csrc/pci/config.c",
         "        return id->is_multifunction ? CONFIG_MULTI_FUNCTION : 0;",
@@ -81,7 +90,7 @@ FAULTS = (
         Cites("PCI-2: show its identity"),
     ),
     Fault(
-        "CC-155",
+        "CC-156",
         Subject.CARD,
         "csrc/pci/config.c",
         "        return id->class_code << CLASS_CLASS_SHIFT | id->revision;",
@@ -90,7 +99,7 @@ FAULTS = (
         Cites("PCI-2: show its identity"),
     ),
     Fault(
-        "CC-156",
+        "CC-157",
         Subject.CARD,
         "csrc/pci/function.c",
         "    if (!f->is_decoding) {\n        pci_log_unsupported(f, is_write);\n        return true;\n    }",
@@ -102,7 +111,7 @@ FAULTS = (
         Cites("PCI-6: decode its BARs only while Memory Space Enable is set"),
     ),
     Fault(
-        "CC-157",
+        "CC-158",
         Subject.CARD,
         "csrc/pci/function.c",
         "    if (!f->is_decoding) {\n        pci_log_unsupported(f, is_write);\n        return true;\n    }",
@@ -114,7 +123,7 @@ FAULTS = (
         Cites("PCI-6: otherwise a write is lost"),
     ),
     Fault(
-        "CC-158",
+        "CC-159",
         Subject.CARD,
         "csrc/pci/regfile.c",
         "    return width <= 8 && bits_is_pow2(width);",
@@ -123,7 +132,7 @@ FAULTS = (
         Cites("PCI-9: an access of another width reads all ones, writes nothing"),
     ),
     Fault(
-        "CC-159",
+        "CC-160",
         Subject.CARD,
         "csrc/pci/errors.c",
         "    if (!config_is_set(f, CFG_AER_COR_MASK, AER_COR_MASK_ADVISORY_MASK)) {\n"
@@ -134,7 +143,7 @@ FAULTS = (
         Cites("PCI-38: its own bit only while Advisory Non-Fatal Error is not masked"),
     ),
     Fault(
-        "CC-160",
+        "CC-161",
         Subject.CARD,
         "csrc/nic/registers.c",
         "    return (stored & ~(GLB_CAPS_QUEUE_PAIRS_MASK | GLB_CAPS_VECTORS_MASK))\n           |",
@@ -143,7 +152,7 @@ FAULTS = (
         Cites("DEV-3: show its capacities in GLB_CAPS"),
     ),
     Fault(
-        "CC-161",
+        "CC-162",
         Subject.CARD,
         "csrc/nic/pair.c",
         "    if (pulses & QP_CQ_CTRL_RESET_MASK) {",
@@ -152,7 +161,7 @@ FAULTS = (
         Cites("RST-4: RESET wins over ENABLE written with it"),
     ),
     Fault(
-        "CC-162",
+        "CC-163",
         Subject.CARD,
         "csrc/pci/power.c",
         "    f->is_removed = true;\n"
@@ -168,7 +177,7 @@ FAULTS = (
         Cites("PCI-24: forget interrupts not yet taken"),
     ),
     Fault(
-        "CC-163",
+        "CC-164",
         Subject.CARD,
         "csrc/nic/registers.c",
         "           | (uint32_t)(run_runnable(card) == 0) << GLB_STATUS_IDLE_SHIFT;",
@@ -177,7 +186,7 @@ FAULTS = (
         Cites("DEV-6: whether no engine could take a step now"),
     ),
     Fault(
-        "CC-164",
+        "CC-165",
         Subject.CARD,
         "csrc/nic/pair.c",
         "    for (uint32_t i = 0; i < card->config.queue_pairs; i++) {\n"
@@ -191,7 +200,7 @@ FAULTS = (
         Cites("RST-1: return everything behind BAR0 to its state after power-on"),
     ),
     Fault(
-        "CC-165",
+        "CC-166",
         Subject.CARD,
         "csrc/pci/config.c",
         "    if (f->wants_flr) {\n        pci_reset",

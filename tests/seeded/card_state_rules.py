@@ -6,7 +6,7 @@ from tests.seeded.fault import Cites, Fault, Subject
 
 FAULTS = (
     Fault(
-        "CC-186",
+        "CC-187",
         Subject.CARD,
         "csrc/nic/vector.c",
         "    ARCHIVE(a, TAG_VECTOR_PENDING, s->vector_pending, vector_mask(card));",
@@ -15,7 +15,7 @@ FAULTS = (
         Cites("PCI-45: a function loaded from it behaves the same from then on"),
     ),
     Fault(
-        "CC-187",
+        "CC-188",
         Subject.CARD,
         "csrc/nic/vector.c",
         "    ARCHIVE(a, TAG_VECTOR_TURN, s->vector_turn, CARD_VECTORS_MAX - 1);",
@@ -24,7 +24,7 @@ FAULTS = (
         Cites("PCI-45: save all of its state"),
     ),
     Fault(
-        "CC-188",
+        "CC-189",
         Subject.CARD,
         "csrc/nic/vector.c",
         "        card->scratch.vector_ripe = 0;\n        vector_set_time(card);",
@@ -33,7 +33,7 @@ FAULTS = (
         Cites("PCI-45: a function loaded from it behaves the same from then on"),
     ),
     Fault(
-        "CC-189",
+        "CC-190",
         Subject.CARD,
         "csrc/nic/vector.c",
         "        ARCHIVE(a, TAG_VECTOR_NEXT, s->vector[i].next_ns, UINT64_MAX);",
@@ -42,7 +42,7 @@ FAULTS = (
         Cites("PCI-45: save all of its state"),
     ),
     Fault(
-        "CC-190",
+        "CC-191",
         Subject.CARD,
         "csrc/pci/interrupt.c",
         "    ARCHIVE(a, TAG_PCI_MSI_PENDING, f->msi_pending, msi_bits);",
@@ -51,7 +51,7 @@ FAULTS = (
         Cites("PCI-45: save pending bits"),
     ),
     Fault(
-        "CC-191",
+        "CC-192",
         Subject.CARD,
         "csrc/pci/interrupt.c",
         "    ARCHIVE(a, TAG_PCI_LINE_OUT, f->is_line_out, 1);",
@@ -60,7 +60,7 @@ FAULTS = (
         Cites("PCI-45: save the line"),
     ),
     Fault(
-        "CC-192",
+        "CC-193",
         Subject.CARD,
         "csrc/nic/transmit.c",
         "    ARCHIVE(a, TAG_TX_TURN_OPEN, card->state.tx_turn_open, 1);",
@@ -69,7 +69,7 @@ FAULTS = (
         Cites("PCI-45: save all of its state"),
     ),
     Fault(
-        "CC-193",
+        "CC-194",
         Subject.CARD,
         "csrc/nic/txframe.c",
         "    ARCHIVE(a, TAG_TXF_REPORT, t->wants_report, 1);",
@@ -78,7 +78,7 @@ FAULTS = (
         Cites("PCI-45: save all of its state"),
     ),
     Fault(
-        "CC-194",
+        "CC-195",
         Subject.CARD,
         "csrc/nic/scale.c",
         "    if (archive_is_loading(a)) {\n"
@@ -90,7 +90,7 @@ FAULTS = (
         Cites("PCI-45: a function loaded from it behaves the same from then on"),
     ),
     Fault(
-        "CC-195",
+        "CC-196",
         Subject.CARD,
         "csrc/nic/scale.c",
         "    ARCHIVE(a, TAG_RSS_REFUSED, rss->is_refused, 1);",
@@ -99,7 +99,7 @@ FAULTS = (
         Cites("PCI-45: save all of its state"),
     ),
     Fault(
-        "CC-196",
+        "CC-197",
         Subject.CARD,
         "csrc/nic/test_block.c",
         "    ARCHIVE(a, TAG_TEST_PATTERN, t->pattern, UINT32_MAX);",
@@ -108,7 +108,7 @@ FAULTS = (
         Cites("PCI-45: save all of its state"),
     ),
     Fault(
-        "CC-197",
+        "CC-198",
         Subject.CARD,
         "csrc/pci/regfile.c",
         "    ARCHIVE(a, TAG_REG_STRAYS, r->strays, UINT64_MAX);",
@@ -117,7 +117,7 @@ FAULTS = (
         Cites("PCI-45: save all of its state"),
     ),
     Fault(
-        "CC-198",
+        "CC-199",
         Subject.CARD,
         "csrc/pci/regfile.c",
         "    if (a->failed || offset % 4 != 0 || offset < *next || offset >= r->map->size) {",
@@ -126,7 +126,7 @@ FAULTS = (
         Cites("PCI-46: what it accepts, it would save the same way, byte for byte"),
     ),
     Fault(
-        "CC-199",
+        "CC-200",
         Subject.CARD,
         "csrc/pci/function.c",
         "    ARCHIVE(a, TAG_PCI_REMOVED, f->is_removed, 1);",
@@ -135,7 +135,7 @@ FAULTS = (
         Cites("PCI-45: save presence"),
     ),
     Fault(
-        "CC-200",
+        "CC-201",
         Subject.CARD,
         "csrc/pci/function.c",
         "        archive_refuse_if(a, !config_is_sound(f) || !interrupt_is_sound(f));",
@@ -144,7 +144,7 @@ FAULTS = (
         Cites("PCI-46: refuse an identity that is not its own, a PowerState or BAR that it lacks"),
     ),
     Fault(
-        "CC-201",
+        "CC-202",
         Subject.CARD,
         "csrc/nic/run.c",
         "if (card->state.run_steps >= RUN_TURN ||",
@@ -153,7 +153,7 @@ FAULTS = (
         Cites("RUN-2: until it has no work or has taken 64 steps"),
     ),
     Fault(
-        "CC-202",
+        "CC-203",
         Subject.CARD,
         "csrc/nic/run.c",
         "    if (run_runnable(card) == 0) {\n"
@@ -165,7 +165,7 @@ FAULTS = (
         Cites("RUN-2: when a run ends with no engine able to take a step, the turn is TEST's"),
     ),
     Fault(
-        "CC-203",
+        "CC-204",
         Subject.CARD,
         "csrc/nic/run.c",
         "        uint64_t max_steps = bits_min64(RUN_TURN - card->state.run_steps, "
@@ -175,7 +175,7 @@ FAULTS = (
         Cites("RUN-2: until it has no work or has taken 64 steps"),
     ),
     Fault(
-        "CC-204",
+        "CC-205",
         Subject.CARD,
         "csrc/nic/run.c",
         "card->state.run_engine = (uint8_t)((card->state.run_engine + 1u) % VNIC_ENGINES);",
@@ -184,7 +184,7 @@ FAULTS = (
         Cites("RUN-2: in the order TEST, RX, TX, LSO"),
     ),
     Fault(
-        "CC-205",
+        "CC-206",
         Subject.CARD,
         "csrc/nic/run.c",
         "        card->state.run_steps = (uint8_t)(card->state.run_steps + steps);",
@@ -194,7 +194,7 @@ FAULTS = (
         Cites("RUN-2: how many steps it has taken is part of the state"),
     ),
     Fault(
-        "CC-206",
+        "CC-207",
         Subject.CARD,
         "csrc/nic/transmit.c",
         "    return 4 * descriptors + segments * (2 + 2 * (card->config.max_frame / 64u + 2));",
@@ -203,7 +203,7 @@ FAULTS = (
         Cites("RUN-4: for each of its segments"),
     ),
     Fault(
-        "CC-207",
+        "CC-208",
         Subject.CARD,
         "csrc/nic/receive.c",
         "        steps += 2 * (packet_buffer_at(&card->rx_buffer, i)->len / 64u + 2);",
@@ -212,7 +212,7 @@ FAULTS = (
         Cites("RUN-4: each received frame of n bytes: 2 (n / 64 + 2)"),
     ),
     Fault(
-        "CC-208",
+        "CC-209",
         Subject.CARD,
         "csrc/nic/burst_receive.c",
         "    uint32_t max = bits_min32(bits_min32(slots, p->rx.cached), burst_room(b, t->like.len, 0));",
@@ -221,7 +221,7 @@ FAULTS = (
         Cites("RUN-6: never take more steps, nor move more bytes, than its budget says"),
     ),
     Fault(
-        "CC-209",
+        "CC-210",
         Subject.CARD,
         "csrc/nic/burst_transmit.c",
         "        bits_min64(b->max_steps - b->steps, (left - bound) / (t->len + COMPLETION_BYTES) + 1);",
