@@ -92,6 +92,7 @@ void chimney_on_sq_tail(struct vnic *card, unsigned pair, uint32_t tail)
         return;
     }
     if (ring_owned(&s->ring) < s->cached) {
+        card_count_guest_error(card);
         submit_fail(card, pair, RING_ERROR_BAD_TAIL); /* [RING-7] entries already taken were taken back */
         return;
     }

@@ -284,6 +284,7 @@ def test_a_ring_that_stops_with_an_error(how: str) -> None:
             driver.rig.put(BAR0.CHQ_SQ_TAIL, 1, 0)
             wanted = RingError.BAD_TAIL
         assert ring_error(driver) == wanted
+        assert driver.rig.stat("GUEST_ERRORS") == (wanted is RingError.BAD_TAIL)
         assert not is_running(driver)
         assert driver.rig.field(BAR0.CHM_STATUS, "UPLOAD_ALL")
         driver.run()
