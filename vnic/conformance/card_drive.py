@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from vnic.gen.registers import BAR0
+from vnic.abi import ResetLevel
+from vnic.gen.registers import BAR0, CONFIG
 from vnic.testbench.rig import Received, Rig
 
 #: Steps after which a card that never comes to rest is one that hangs.
@@ -30,6 +31,27 @@ def run_by_steps(rig: Rig) -> None:
 
 #: The two ways in which a card works; what comes of it is the same.
 WAYS: tuple[Callable[[Rig], None], ...] = (run_at_once, run_by_steps)
+
+
+#: How a card may be reset, by what reset() takes.
+LEVELS = ("device", "FLR", "D3hot", "hot", "power", "removal")
+
+
+def reset(rig: Rig, level: str) -> None:
+    """By one of LEVELS; what it leaves is for the case to see."""
+    if level == "device":
+        rig.put(BAR0.GLB_CTRL, BAR0.GLB_CTRL.encode(RESET=1, LOOPBACK=1))
+    elif level == "FLR":
+        word = rig.device.config_read(CONFIG.DEVCTL.offset, 2)
+        rig.device.config_write(CONFIG.DEVCTL.offset, word | CONFIG.DEVCTL.encode(FLR=1), 2)
+    elif level == "D3hot":
+        rig.configure(CONFIG.PM_CTRL, STATE=3)
+        rig.configure(CONFIG.PM_CTRL, STATE=0)
+    elif level == "removal":
+        rig.device.remove()
+        rig.device.insert()
+    else:
+        rig.device.reset(ResetLevel.HOT if level == "hot" else ResetLevel.POWER)
 
 
 def arrive(rig: Rig, frames: Iterable[bytes], run: Callable[[Rig], None]) -> Iterator[Received]:

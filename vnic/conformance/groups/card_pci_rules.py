@@ -6,10 +6,9 @@ from __future__ import annotations
 from itertools import product
 
 from vnic.abi import DmaPurpose, DmaStatus, FaultAction, FaultSite, InterruptKind
-from vnic.conformance.card_drive import filled
+from vnic.conformance.card_drive import LEVELS, filled, reset
 from vnic.conformance.case import card_case
 from vnic.conformance.groups.card import messages, through
-from vnic.conformance.groups.card_reset_rules import LEVELS, reset
 from vnic.conformance.pages import manual
 from vnic.fault import Fault
 from vnic.gen.registers import BAR0, CONFIG, MSIX_TABLE

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from vnic.abi import EventType, InterruptKind, ResetLevel
+from vnic.abi import EventType, InterruptKind
+from vnic.conformance.card_drive import LEVELS, reset
 from vnic.conformance.case import card_case
 from vnic.conformance.groups.card import frames, messages, through
 from vnic.conformance.pages import manual
@@ -15,26 +16,7 @@ from vnic.gen.registers import BAR0, CONFIG, MSIX_TABLE
 from vnic.testbench.frames import MAC, PEER, large_send, plain_frame, tcp_frame
 from vnic.testbench.rig import Pair, Rig
 
-#: How a card may be reset, by what reset() takes.
-LEVELS = ("device", "FLR", "D3hot", "hot", "power", "removal")
 _MOVES = (EventType.DMA_READ, EventType.DMA_WRITE, EventType.INTERRUPT, EventType.FRAME_OUT)
-
-
-def reset(rig: Rig, level: str) -> None:
-    """One of the levels of the table."""
-    if level == "device":
-        rig.put(BAR0.GLB_CTRL, BAR0.GLB_CTRL.encode(RESET=1, LOOPBACK=1))
-    elif level == "FLR":
-        word = rig.device.config_read(CONFIG.DEVCTL.offset, 2)
-        rig.device.config_write(CONFIG.DEVCTL.offset, word | CONFIG.DEVCTL.encode(FLR=1), 2)
-    elif level == "D3hot":
-        rig.configure(CONFIG.PM_CTRL, STATE=3)
-        rig.configure(CONFIG.PM_CTRL, STATE=0)
-    elif level == "removal":
-        rig.device.remove()
-        rig.device.insert()
-    else:
-        rig.device.reset(ResetLevel.HOT if level == "hot" else ResetLevel.POWER)
 
 
 def come_up(rig: Rig) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import groupby, product
 
 from vnic.abi import DmaPurpose, Engine, EventType
+from vnic.conformance.card_drive import LEVELS, reset
 from vnic.conformance.case import card_case
-from vnic.conformance.groups.card_reset_rules import LEVELS, reset
 from vnic.conformance.pages import manual
 from vnic.events import Event
 from vnic.function import UNBOUNDED, Budget

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vnic.abi import InterruptKind, ResetLevel
+from vnic.abi import InterruptKind
+from vnic.conformance.card_drive import LEVELS, reset
 from vnic.conformance.case import card_case
 from vnic.conformance.groups.card import messages
 from vnic.conformance.pages import manual
@@ -96,24 +97,6 @@ def lines_without_power(rig: Rig) -> None:
     assert messages(rig)[-1:] == [0], "the line stays up when the card is gone"
 
 
-def _reset(rig: Rig, level: str) -> None:
-    if level == "device":
-        rig.put(BAR0.GLB_CTRL, BAR0.GLB_CTRL.encode(RESET=1))
-    elif level == "FLR":
-        rig.device.config_write(CONFIG.DEVCTL.offset, CONFIG.DEVCTL.encode(FLR=1), 2)
-    elif level == "D3hot":
-        rig.configure(CONFIG.PM_CTRL, STATE=3)
-        rig.configure(CONFIG.PM_CTRL, STATE=0)
-    elif level == "removal":
-        rig.device.remove()
-        rig.device.insert()
-    else:
-        rig.device.reset(ResetLevel.HOT if level == "hot" else ResetLevel.POWER)
-
-
-_LEVELS = ("device", "FLR", "D3hot", "hot", "power", "removal")
-
-
 def _come_back(rig: Rig, level: InterruptKind) -> None:
     """As a driver does, without a reset of its own."""
     rig.power_up()
@@ -131,7 +114,7 @@ def _come_back(rig: Rig, level: InterruptKind) -> None:
 )
 def vectors_over_resets(rig: Rig) -> None:
     """Vectors whose causes wait for ENABLE, an interval, the master enable; each level of reset."""
-    for level in _LEVELS:
+    for level in LEVELS:
         for hold in ("ENABLE", "interval", "master enable"):
             _come_back(rig, InterruptKind.MSIX)
             rig.device.advance(rig.device.now_ns + 10_000_000)
@@ -145,7 +128,7 @@ def vectors_over_resets(rig: Rig) -> None:
                 rig.put(BAR0.INT_CTRL, 0)
             rig.put(BAR0.TEST_FIRE, 1)
             messages(rig)
-            _reset(rig, level)
+            reset(rig, level)
             rig.power_up()
             found = [rig.get(each, 1) for each in (BAR0.VEC_STATUS, BAR0.VEC_CTRL, BAR0.VEC_INTERVAL,
                                                    BAR0.VEC_CAUSES, BAR0.VEC_RAISED)]  # fmt: skip
@@ -170,7 +153,7 @@ def vectors_over_resets(rig: Rig) -> None:
 )
 def pending_messages_over_resets(rig: Rig) -> None:
     """A pending message of MSI, and one of MSI-X, through each level; then unmask everything."""
-    for level in _LEVELS:
+    for level in LEVELS:
         for kind in (InterruptKind.MSI, InterruptKind.MSIX):
             _come_back(rig, kind)
             if kind == InterruptKind.MSI:
@@ -180,7 +163,7 @@ def pending_messages_over_resets(rig: Rig) -> None:
             messages(rig)
             rig.put(BAR0.TEST_FIRE, 1)
             assert messages(rig) == []
-            _reset(rig, level)
+            reset(rig, level)
             stays = int(level == "device")
             rig.power_up()
             if kind == InterruptKind.MSI:
@@ -212,13 +195,13 @@ def pending_messages_over_resets(rig: Rig) -> None:
 )
 def intervals_over_resets(rig: Rig) -> None:
     """Two vectors within their intervals, one with a cause; each level of reset; a cause of each at once."""
-    for level in _LEVELS:
+    for level in LEVELS:
         for vector in (1, 3):
             rig.put(BAR0.VEC_INTERVAL, 1_000_000_000, vector)
             rig.put(BAR0.TEST_FIRE, vector)
         rig.put(BAR0.TEST_FIRE, 3)
         messages(rig)
-        _reset(rig, level)
+        reset(rig, level)
         _come_back(rig, InterruptKind.MSIX)
         assert messages(rig) == [], f"{level} reset: what waited for its interval is raised"
         assert rig.device.next_deadline_ns() is None, f"{level} reset: something is due that nobody waits for"
