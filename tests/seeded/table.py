@@ -21,6 +21,7 @@ from tests.seeded import (
     card_send_rules,
     card_slots,
     card_state_rules,
+    card_strangers,
     chimney,
     connection,
     datapath,
@@ -81,6 +82,7 @@ FAULTS: tuple[Fault, ...] = (
     *card_reset_rules.FAULTS,
     *card_memory_rules.FAULTS,
     *card_state_rules.FAULTS,
+    *card_strangers.FAULTS,
 )
 
 #: For every run of CI: one of each room, quick to build.

@@ -115,6 +115,7 @@ GROUPS = (
     "card_chimney_tcp",
     "card_chimney_tcp_out",
     "card_chimney_congestion",
+    "card_chimney_details",
     "card_chimney_snapshots",
     "memory_order",
     "races",

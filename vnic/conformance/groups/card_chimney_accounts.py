@@ -7,8 +7,8 @@ from typing import Any
 
 from vnic.conformance.case import card_case
 from vnic.conformance.pages import manual
-from vnic.gen.descriptors import ChmData
-from vnic.gen.enums import ChmReason, ChmStatus
+from vnic.gen.descriptors import ChmData, ChmPath
+from vnic.gen.enums import ChmObject, ChmReason, ChmStatus
 from vnic.gen.registers import BAR0
 from vnic.testbench.chimney.images import path_image, tcp_image
 from vnic.testbench.chimney.rig import ChimneyRig
@@ -333,7 +333,9 @@ def updates_of_path_mtus(rig: Rig) -> None:
             rig.sent()
             connection.send(bytes(3000))
             longest = max(len(each.payload) for each in connection.sent())
-            assert longest <= mtu - headers, f"IPv{version}, MTU {mtu}: a segment of {longest} bytes"
+            assert longest == mtu - headers, f"IPv{version}, MTU {mtu}: a segment of {longest} bytes"
+            image = chimney.query(ChmObject.PATH, path)
+            assert isinstance(image, ChmPath) and image.path_mtu == mtu, f"IPv{version}: {image}, not {mtu}"
             acked += 3000
             connection.peer.ack = (ISS + acked) % _WRAP
             for _ in range(3):

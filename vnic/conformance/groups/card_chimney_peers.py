@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise, product
+from typing import Any
 
 from vnic.conformance.case import card_case
 from vnic.conformance.pages import manual
@@ -77,7 +78,7 @@ def _blocks(options: bytes) -> list[tuple[int, int]]:
     "an ACK tells of whole runs of bytes, those that touch as one, the latest first, and of no others",
 )
 def runs_that_come_to_touch(rig: Rig) -> None:
-    """Segments out of order that touch in front, behind, on both sides, and overlap; over both versions."""
+    """Segments that touch in front, behind, on both sides, or overlap, runs that are older or newer."""
     chimney = ChimneyRig(rig)
     orders = (
         ((100, 200), (200, 300), (300, 400)),
@@ -87,6 +88,12 @@ def runs_that_come_to_touch(rig: Rig) -> None:
         ((500, 600), (100, 200), (300, 400), (200, 300), (400, 500)),
         ((100, 200), (300, 400), (150, 300)),
         ((100, 200), (300, 400), (199, 301), (600, 700)),
+        ((100, 200), (500, 600), (200, 300)),
+        ((300, 400), (700, 800), (200, 300)),
+        ((300, 400), (700, 800), (250, 350)),
+        ((100, 200), (300, 400), (700, 800), (200, 300)),
+        ((100, 200), (300, 400), (700, 800), (120, 180)),
+        ((300, 400), (500, 600), (700, 800), (350, 400), (290, 300)),
     )
     for version, order in product((4, 6), orders):
         connection = chimney.connect(version=version, const_flags=SACK)
@@ -178,3 +185,61 @@ def probes_that_are_answered(rig: Rig) -> None:
         assert chimney.reasons() == [ChmReason.TIMEOUT_EXPIRATION], f"{limit} probes without an answer"
         connection.terminate()
         chimney.take()
+
+
+@card_case(
+    manual("CHM-41", "chimney"),
+    "when a window opens the timer begins anew: the intervals of its probes are not those of data",
+)
+def timers_behind_a_closed_window(rig: Rig) -> None:
+    """0 to 5 probes, answered or not, then a window; what leaves is lost: when it is sent again, twice."""
+    chimney = ChimneyRig(rig, parameters={"DOUBT_RETRANSMISSIONS": 99})
+    rto = 500
+    for version, probes, is_answered in product((4, 6), range(6), (False, True)):
+        connection = chimney.connect(version=version, snd_wnd=0, srtt=8 * 400, rtt_var=100)
+        connection.send(b"waits for a window")
+        rig.sent()
+        assert len(_times(chimney, connection, ISS, probes)) == probes
+        if is_answered:
+            connection.receive(window=0)
+        connection.receive(window=1000)
+        what = f"IPv{version}, {probes} probes, the last {'' if is_answered else 'not '}answered, then lost"
+        assert connection.sent(), f"{what}: nothing is sent into the window"
+        times = _times(chimney, connection, ISS, 2)
+        near = [round(each / rto) for each in times]
+        assert near == [1, 2], f"{what}: sent again after {times} ms, with an RTO of {rto} ms"
+        connection.terminate()
+        chimney.take()
+        rig.sent()
+
+
+@card_case(
+    manual("CHM-3", "chimney"),
+    "a connection that comes between two retransmissions goes on with the interval that its count says",
+)
+def timers_that_are_taken_over(rig: Rig) -> None:
+    """Counts of 0 to 4, with time left; then the same connection is given back and taken again."""
+    chimney = ChimneyRig(rig, parameters={"DOUBT_RETRANSMISSIONS": 99, "MAX_RETRANSMISSIONS": 255})
+    rto, left = 500, 70
+    for version, count in product((4, 6), range(5)):
+        path = chimney.path(version=version)
+        fields = {"srtt": 8 * 400, "rtt_var": 100, "snd_nxt": ISS + 100, "snd_max": ISS + 100}
+        timer = {"retransmit_count": count, "retransmit_timeout_delta": left}
+        for turn in range(3):
+            given: dict[str, Any] = fields | timer
+            connection = chimney.connect(path, version=version, sends=[bytes(100)], **given)
+            times = _times(chimney, connection, ISS, 1 + (turn == 0))
+            what = f"IPv{version}, taken after {count + turn} timeouts"
+            assert abs(times[0] - timer["retransmit_timeout_delta"]) <= 5, f"{what}: the next after {times}"
+            if turn == 0:
+                near = times[1] / (rto << count + 1)
+                assert 0.9 < near < 1.1, f"{what}: then after {times[1]} ms, with an RTO of {rto} ms"
+            image = connection.terminate()[1]
+            timer = {"retransmit_count": image.retransmit_count,
+                     "retransmit_timeout_delta": image.retransmit_timeout_delta}  # fmt: skip
+            assert image.retransmit_count == count + 2 + turn, f"{what}: COUNT is {image.retransmit_count}"
+            wanted = min(rto << count + 2 + turn, 60_000)
+            told = image.retransmit_timeout_delta
+            assert abs(told - wanted) <= wanted // 10, f"{what}: {told} ms are left of {wanted}"
+            chimney.take()
+            rig.sent()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from vnic.abi import DmaStatus, FaultAction, FaultSite
 from vnic.conformance.case import card_case
 from vnic.conformance.pages import manual
@@ -120,6 +122,53 @@ def connections_that_are_closed(rig: Rig) -> None:
         chimney.advance(10_000 * _TICK_NS)
         assert connection.sent() == [], "a connection that was aborted speaks"
         assert chimney.stat("FREE_WORK") == chimney.stat("MAX_WORK"), "work is kept"
+        connection.terminate()
+        chimney.take()
+
+
+#: What has happened before: the peer's FIN, ours, its ACK; and whether an abort owes the peer a RST.
+_STATES: tuple[tuple[tuple[str, ...], bool], ...] = (
+    ((), True),
+    (("theirs",), True),
+    (("ours",), True),
+    (("ours", "acked"), True),
+    (("ours", "theirs"), False),
+    (("theirs", "ours"), False),
+)
+
+
+def _step_on(connection: RigConnection, step: str) -> None:
+    if step == "ours":
+        connection.disconnect()
+    elif step == "theirs":
+        connection.receive(flags=_ACK | _FIN)
+    else:
+        _acknowledge(connection, 1)
+
+
+@card_case(
+    manual("CHM-24", "chimney"),
+    "an abortive disconnect sends one RST, of SndNxt, in each state in which the peer would not know else",
+)
+def aborts_in_every_state(rig: Rig) -> None:
+    """Either side's FIN, in both orders, with an ACK or without; then an abort; data and time behind it."""
+    chimney = ChimneyRig(rig)
+    for version, (steps, is_needed) in product((4, 6), _STATES):
+        connection = chimney.connect(chimney.path(version=version), version=version)
+        for step in steps:
+            _step_on(connection, step)
+        chimney.take()
+        connection.sent()
+        connection.disconnect(abortive=1)
+        what = f"IPv{version}, an abort behind {steps}"
+        found = [(each.flags & _RST, (each.seq - ISS) % _WRAP) for each in connection.sent()]
+        if is_needed:
+            assert found == [(_RST, int("ours" in steps))], f"{what}: {found} is sent, not a RST"
+        ends = _ends(chimney)
+        assert ends[-1:] == [(_DISCONNECT, ChmStatus.OK)], f"{what}: {ends}"
+        connection.receive(b"data", flags=_ACK | _FIN)
+        chimney.advance(10_000 * _TICK_NS)
+        assert connection.sent() == [], f"{what}: a connection that was aborted speaks"
         connection.terminate()
         chimney.take()
 
