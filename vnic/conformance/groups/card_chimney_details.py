@@ -16,6 +16,7 @@ from vnic.testbench.chimney.rig import ChimneyRig
 from vnic.testbench.chimney.rig_connection import RigConnection, pieces
 from vnic.testbench.frames import tcp_frame
 from vnic.testbench.rig import Rig
+from vnic.testbench.tcp_peer import ISS, segment_of
 from vnic.wire import packet
 
 _ACK, _PSH = packet.ACK, packet.PSH
@@ -267,3 +268,101 @@ def timestamps_around_the_wrap(rig: Rig) -> None:
             connection.terminate()
             chimney.take()
             rig.sent()
+
+
+@card_case(
+    manual("RING-7", "rings"),
+    "pool buffers may be taken back, those that were read too: data goes into what is handed over then",
+)
+def pool_buffers_that_are_taken_back(rig: Rig) -> None:
+    """Eight buffers, 0 to 3 used; TAIL goes back by 1 to all of them, then forward over other buffers."""
+    chimney = ChimneyRig(rig, pool_count=16, pool_len=64, pool_posted=0)
+    path, base = chimney.path(), chimney.pool_buffers[0].address
+    for used, kept in ((first, last) for first in range(4) for last in range(first, 8)):
+        rig.put(BAR0.CHQ_POOL_CTRL, BAR0.CHQ_POOL_CTRL.encode(RESET=1), 0)
+        chimney.pool_index[0].clear()
+        chimney.start_pool(0)
+        chimney.keeps_pool = True
+        connection = chimney.connect(path)
+        chimney.post_pool(0, *(base + 64 * n for n in range(8)))
+        for number in range(used):
+            connection.receive(bytes([number]) * 9, flags=_ACK | _PSH)
+        rig.put(BAR0.CHQ_POOL_TAIL, kept, 0)
+        chimney.poll()
+        chimney.pool_tail[0] = kept
+        rig.memory.write(base, b"\xee" * 1024)
+        chimney.post_pool(0, *(base + 512 + 64 * n for n in range(kept, 8)))
+        for number in range(used, 8):
+            connection.receive(bytes([number]) * 9, flags=_ACK | _PSH)
+        chimney.poll()
+        what = f"{used} of 8 buffers used, TAIL back to {kept} and over others"
+        wanted = b"".join(bytes([number]) * 9 for number in range(8))
+        assert bytes(connection.data) == wanted, f"{what}: the data came elsewhere"
+        connection.terminate()
+        chimney.take()
+        rig.sent()
+
+
+@card_case(
+    manual("CHM-9", "chimney"),
+    "SndNxt of the image is where sending goes on: at SndUna when a window opens behind probes in vain",
+)
+def images_behind_probes(rig: Rig) -> None:
+    """0 to 2 probes of a closed window; the transmitter off; it opens or not; the image; taken again."""
+    chimney = ChimneyRig(rig, parameters={"DOUBT_RETRANSMISSIONS": 99})
+    for version, probes, opens in product((4, 6), range(3), (False, True)):
+        path = chimney.path(version=version)
+        connection = chimney.connect(path, version=version, snd_wnd=0)
+        connection.send(b"waits for a window")
+        for number in range(probes):
+            chimney.advance((1 << number) * _SECOND_NS)
+        assert len(connection.sent()) == probes
+        rig.change(BAR0.MAC_TX_CTRL, ENABLE=0)
+        if opens:
+            connection.receive(window=1000)
+        image = connection.terminate()[1]
+        rig.change(BAR0.MAC_TX_CTRL, ENABLE=1)
+        found = image.snd_nxt - image.snd_una, image.snd_max - image.snd_una
+        out = int(probes != 0)
+        what = f"IPv{version}, {probes} probes, the window {'opens' if opens else 'stays closed'}"
+        assert found == (0 if opens else out, out), f"{what}: SndNxt and SndMax at {found}"
+        chimney.take()
+        sends = chimney.send_list([b"waits for a window"])
+        handle = chimney.create(image, parent=path, **sends)
+        if opens:
+            sent = b"".join(segment_of(frame).payload for frame in rig.sent())
+            assert sent == b"waits for a window", f"{what}: then {sent!r} is sent"
+        chimney.terminate(ChmObject.TCP, handle)
+        chimney.take()
+        rig.sent()
+
+
+@card_case(
+    manual("CHM-25", "chimney"),
+    "packets keep within PathMtu from the UPDATE on, those too that were begun to be cut before it",
+)
+def trains_over_a_path_that_shrinks(rig: Rig) -> None:
+    """20 segments, 0 to 9 of which have left when the MTU becomes 1,300: none is longer, none is lost."""
+    chimney = ChimneyRig(rig)
+    data = bytes(n % 251 for n in range(20 * 1000))
+    for version, steps in product((4, 6), range(10)):
+        path = chimney.path(version=version)
+        connection = chimney.connect(path, version=version, cwnd=1 << 20)
+        rig.device.is_manual = True
+        connection.send(data)
+        _only(rig, Engine.SUBMIT)
+        for _ in range(steps):
+            rig.device.step(Engine.CHIMNEY)
+        before = connection.sent()
+        assert chimney.update(path_image(version, path_mtu=1300), path).status == 0
+        behind = connection.sent()
+        rig.device.is_manual = False
+        what = f"IPv{version}, the MTU shrinks after {steps} steps"
+        assert all(len(each.ip) <= 1300 for each in behind), f"{what}: {max(len(e.ip) for e in behind)} bytes"
+        held = bytearray(len(data))
+        for each in before + behind:
+            at = each.seq - ISS
+            held[at : at + len(each.payload)] = each.payload
+        assert bytes(held) == data, f"{what}: bytes are missing, or others"
+        connection.terminate()
+        chimney.take()

@@ -243,3 +243,113 @@ def timers_that_are_taken_over(rig: Rig) -> None:
             assert abs(told - wanted) <= wanted // 10, f"{what}: {told} ms are left of {wanted}"
             chimney.take()
             rig.sent()
+
+
+@card_case(
+    manual("CHM-41", "chimney"),
+    "keepalive probes that nobody answered are not counted among those of the window, nor the other way",
+)
+def probes_of_two_kinds(rig: Rig) -> None:
+    """0 to 3 keepalive probes into silence, the window closed; then data: 4 probes before it is given up."""
+    chimney = ChimneyRig(rig, parameters={"MAX_RETRANSMISSIONS": 4, "DOUBT_RETRANSMISSIONS": 99})
+    for version, before in product((4, 6), range(4)):
+        connection = chimney.connect(
+            version=version, snd_wnd=0, cached_flags=_KEEPALIVE, ka_timeout=3700, ka_interval=1300,
+            ka_probe_count=5,
+        )  # fmt: skip
+        rig.sent()
+        what = f"IPv{version}, {before} keepalive probes"
+        assert len(_times(chimney, connection, ISS - 1, before)) == before, f"{what}: less of them"
+        connection.send(b"waits for a window")
+        rig.sent()
+        found = len(_times(chimney, connection, ISS, 9))
+        assert chimney.reasons() == [ChmReason.TIMEOUT_EXPIRATION], f"{what}: {chimney.reasons()}"
+        assert found == 4, f"{what}: then {found} of the window"
+        connection.terminate()
+        chimney.take()
+        rig.sent()
+
+
+@card_case(
+    manual("CHM-41", "chimney"),
+    "while data or a probe of the window is out keepalive neither speaks nor counts",
+)
+def keepalive_beside_data(rig: Rig) -> None:
+    """A keepalive of two probes a second with a silent peer, data, a FIN, or a window of 0."""
+    chimney = ChimneyRig(rig, parameters={"MAX_RETRANSMISSIONS": 4, "DOUBT_RETRANSMISSIONS": 99})
+    for version, way in product((4, 6), ("data", "a FIN", "a window of 0")):
+        connection = chimney.connect(
+            version=version, snd_wnd=0 if way == "a window of 0" else 65535, cached_flags=_KEEPALIVE,
+            ka_timeout=730, ka_interval=490, ka_probe_count=2,
+        )  # fmt: skip
+        rig.sent()
+        if way == "a FIN":
+            connection.disconnect()
+        else:
+            connection.send(b"hello?")
+        sent, passed = connection.sent(), 0
+        while not chimney.reasons() and passed < 100_000:
+            chimney.advance(50 * _MS)
+            passed += 50
+            sent += connection.sent()
+        what = f"IPv{version}, {way}"
+        found = [(each.seq - ISS) % _WRAP for each in sent]
+        assert found in ([0] * 4, [0] * 5), f"{what}: segments of {found}, as numbers behind SndUna"
+        assert passed >= 30_000, f"{what}: given up after {passed} ms"
+        state = connection.terminate()[1].state
+        assert state == (5 if way == "a FIN" else 4), f"{what}: given up in state {state}"
+        chimney.take()
+        rig.sent()
+
+
+@card_case(
+    manual("CHM-3", "chimney"),
+    "a keepalive that runs goes on with what is left of it, and with the probes that were sent",
+)
+def keepalives_that_are_taken_over(rig: Rig) -> None:
+    """1 to 3,000 of 3,000 ticks left, 0 to 2 of 3 probes sent before: when each of those that follow is."""
+    chimney = ChimneyRig(rig)
+    for version, left, count in product((4, 6), (1, 40, 1700, 2999, 3000), range(3)):
+        connection = chimney.connect(
+            version=version, cached_flags=_KEEPALIVE, ka_timeout=3000, ka_interval=1000, ka_probe_count=3,
+            keep_alive_timeout_delta=left, keep_alive_probe_count=count,
+        )  # fmt: skip
+        rig.sent()
+        what = f"IPv{version}, {left} ticks left, {count} of 3 probes before"
+        times = _times(chimney, connection, ISS - 1, 4)
+        assert len(times) == 3 - count, f"{what}: {len(times)} more"
+        wanted = [left, 1000, 1000][: 3 - count]
+        near = [abs(a - b) <= 5 for a, b in zip(times, wanted, strict=True)]
+        assert all(near), f"{what}: probes after {times} ms"
+        assert chimney.reasons() == [ChmReason.TIMEOUT_EXPIRATION], f"{what}: {chimney.reasons()}"
+        connection.terminate()
+        chimney.take()
+
+
+@card_case(
+    manual("CHM-41", "chimney"),
+    "a peer that reports the bytes at SndUna and does not acknowledge them has dropped them: all leave again",
+)
+def peers_that_renege(rig: Rig) -> None:
+    """Five segments, of which blocks from SndUna on are reported; the timer; then they are acknowledged."""
+    chimney = ChimneyRig(rig, parameters={"DOUBT_RETRANSMISSIONS": 99})
+    for version, told in product((4, 6), (1, 2, 5)):
+        connection = chimney.connect(version=version, const_flags=SACK, remote_mss=1000, cwnd=10_000)
+        connection.send(bytes(5000))
+        assert len(connection.sent()) == 5
+        block = ISS.to_bytes(4) + (ISS + 1000 * told).to_bytes(4)
+        connection.receive(options=b"\x01\x01\x05\x0a" + block)
+        rig.sent()
+        found = list[int]()
+        for _ in range(400):
+            chimney.advance(50 * _MS)
+            for each in connection.sent():
+                found.append((each.seq - ISS) // 1000)
+                if each.seq == connection.peer.ack:
+                    connection.peer.ack += len(each.payload)
+                    connection.receive()
+        what = f"IPv{version}, {told} segments reported at SndUna"
+        assert connection.peer.ack == ISS + 5000, f"{what}: only {found} are sent again"
+        connection.terminate()
+        chimney.take()
+        rig.sent()
