@@ -5,6 +5,7 @@
 #include "tcp/challenge.h"
 #include "tcp/ending.h"
 #include "tcp/timer.h"
+#include "tcp/window.h"
 
 static uint32_t keepalive_time_ms(const struct tcp_connection *c)
 {
@@ -44,7 +45,7 @@ static bool keepalive_is_early(struct tcp_engine *e, struct tcp_connection *c)
 {
     const uint32_t idle_ms = engine_ms(e) - c->heard_ms, time_ms = keepalive_time_ms(c);
 
-    if (tcp_flight(c) != 0 || timer_is_set(c, TCP_TIMER_XMIT)) {
+    if (tcp_flight(c) != 0 || window_unsent(c) != 0 || timer_is_set(c, TCP_TIMER_XMIT)) {
         timer_set_keep(e, c, time_ms);
         return true;
     }

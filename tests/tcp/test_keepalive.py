@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.tcp.builder import Conversation
 from tests.tcp.states import BUILDERS, SYNCHRONIZED, close_wait, established, fin_wait_2
 from vnic._core import lib
 
@@ -46,6 +47,27 @@ def test_no_probe_while_data_is_outstanding() -> None:
         t.wait(60_000)
         t.expect("ACK", seq=1, len=100)
     assert t.statistics.keepalive_probes == 0
+
+
+@pytest.mark.requirement("KA-01", "WIN-05")
+@pytest.mark.parametrize("late_ms", range(-3, 4))
+def test_no_probe_beside_that_of_a_closed_window_not_even_at_the_same_moment(late_ms: int) -> None:
+    def closed(keep_time_ms: int) -> Conversation:
+        t = established(**FAST | {"keep_time_ms": keep_time_ms}, rtt_ms=100, peer_wnd=0)
+        t.send(100)
+        t.drain()
+        return t
+
+    t = closed(100_000)
+    first = t.wait(20_000)
+    t.drain()
+    t = closed(round(first) + late_ms)
+    for _ in range(6):
+        t.wait(120_000)
+        t.drain()
+    assert t.statistics.keepalive_probes == 0
+    assert t.statistics.window_probes == 6
+    assert t.c.probes == 6
 
 
 @pytest.mark.requirement("KA-01")
