@@ -99,6 +99,24 @@ def test_a_ring_that_dma_errors_stop_is_started_again(
         works(bench)
 
 
+def test_an_entry_of_a_chimney_that_is_off_ends_in_a_reset() -> None:
+    fault = Fault(
+        site=FaultSite.DMA_WRITE,
+        action=FaultAction.CORRUPT,
+        index=DmaPurpose.COMPLETION,
+        argument=24,
+        mask=8,  # the type: CHM_EVENT, which is 9, in place of RX
+    )
+    off = {"*TCPConnectionOffloadIPv4": 0, "*TCPConnectionOffloadIPv6": 0}
+    with Bench(queues=1, keywords=off) as bench:
+        with bench.device.arm(fault):
+            bench.receive(tcp_frame(b"spoilt"))
+            bench.settle()
+        assert resets(bench) == 1
+        assert not bench.received
+        works(bench)
+
+
 def test_a_lost_message_is_made_up_for_by_the_hang_check_or_the_next_frame() -> None:
     with Bench(queues=1, cpus=1, keywords={"*InterruptModeration": 0}) as bench:
         bench.device.arm(Fault(site=FaultSite.INTERRUPT, action=FaultAction.DROP))

@@ -25,6 +25,7 @@ from tests.seeded import (
     chimney,
     connection,
     datapath,
+    drivers_strangers,
     engine,
     engine_rules,
     example_c,
@@ -83,6 +84,7 @@ FAULTS: tuple[Fault, ...] = (
     *card_memory_rules.FAULTS,
     *card_state_rules.FAULTS,
     *card_strangers.FAULTS,
+    *drivers_strangers.FAULTS,
 )
 
 #: For every run of CI: one of each room, quick to build.

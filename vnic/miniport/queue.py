@@ -201,7 +201,7 @@ class QueuePair:
                     harvest.received.append(nbl)
             elif kind == CompletionType.TX:
                 harvest.sent += self.transmit.reap(TxCompletion.unpack(view, offset))
-            elif kind in CHIMNEY_TYPES:
+            elif kind in CHIMNEY_TYPES and self._shape.chimney:
                 harvest.chimney.append(bytes(view[offset : offset + CompletionRing.ENTRY_BYTES]))
             else:
                 raise RingFault(f"a completion of type {kind}")

@@ -137,6 +137,32 @@ def more_errors_than_buffers_among_good_frames(bench: Bench) -> None:
 
 
 @case(
+    manual("PROG-14"),
+    "every buffer of a frame in several is the card's again when the frame has an error in any of them",
+    is_rough=True,
+    keywords=SHORT_RINGS | {"*JumboPacket": 9014},
+    **ONE,
+)
+def more_errors_of_long_frames_than_buffers(bench: Bench) -> None:
+    """Frames of 7,000 bytes cannot be written whole: the 1st, 2nd, 3rd write in turn; each third is good."""
+    long = frames_to(bench.station, 2, 7000)
+    if bench.adapter.general is not None and bench.adapter.general.mtu_size < 7000:
+        raise NotSupported(f"*JumboPacket: MtuSize is {bench.adapter.general.mtu_size}")
+    for turn in range(36):
+        with bench.device.arm(_dma(FaultSite.DMA_WRITE, DmaPurpose.DATA, skip=turn % 3)) as handle:
+            bench.receive(long[0])
+            bench.settle()
+            assert handle.fired == 1, f"frame {turn} finds no buffer"
+        assert not bench.received, "a frame was indicated that could not be written"
+        if turn % 3 == 2:
+            bench.receive(long[1])
+            bench.settle()
+            assert bench.received == [long[1]], f"no frame arrives after {turn + 1} errors"
+            bench.protocol.received.clear()
+    works(bench, "after long frames that could not be written")
+
+
+@case(
     guide("oid-gen-statistics"),
     "ifOutErrors or ifOutDiscards counts what could not be transmitted",
     is_rough=True,

@@ -207,9 +207,7 @@ def lists_edited_while_suspended_by_count(bench: CopyBench) -> None:
         _edited(bench, moment, [8, 9, 10])
 
 
-@provider_case(_SUSPEND, "a suspended channel can be appended to, aborted, reset and started", **_V2)
-def a_suspended_channel_and_every_call(bench: CopyBench) -> None:
-    """Suspend a chain of four after 3 steps; append and resume; abort, reset, or start another."""
+def _suspended_and_every_call(bench: CopyBench) -> None:
     for then in ("append", "abort", "reset", "start"):
         with Chain(bench, pieces=16) as chain:
             chain.put([0, 1, 2, 3], onward=4)
@@ -234,6 +232,18 @@ def a_suspended_channel_and_every_call(bench: CopyBench) -> None:
             assert chain.copied == done | {8}, (
                 f"after Suspend and {then} pieces {sorted(chain.copied)} are copied"
             )
+
+
+@provider_case(_SUSPEND, "a suspended channel can be appended to, aborted, reset and started", **_V2)
+def a_suspended_channel_and_every_call(bench: CopyBench) -> None:
+    """Suspend a chain of four after 3 steps; append and resume; abort, reset, or start another."""
+    _suspended_and_every_call(bench)
+
+
+@provider_case(_SUSPEND, "a suspended channel can be appended to, aborted, reset and started", **_V1)
+def a_suspended_channel_and_every_call_with_version_1(bench: CopyBench) -> None:
+    """The same with version 1.0, where what is appended is linked to the last one."""
+    _suspended_and_every_call(bench)
 
 
 def _append_after_resume(bench: CopyBench) -> None:

@@ -1,14 +1,15 @@
-"""Switches of the task offloads: each keyword and each member of NDIS_OFFLOAD_PARAMETERS."""
+"""Switches of the task offloads: each keyword, each member of NDIS_OFFLOAD_PARAMETERS, encapsulation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from vnic.conformance.case import Feature, NotSupported, case
 from vnic.conformance.drive import OK, ONE, current_offload, has_oid, tell, works
 from vnic.conformance.pages import guide
-from vnic.ndis.offload import Offload, OffloadParameters, Switch, Toggle
+from vnic.ndis.offload import Offload, OffloadEncapsulation, OffloadParameters, Switch, Toggle
 from vnic.ndis.oid import OID
 from vnic.testbench.bench import Bench
 
@@ -210,4 +211,38 @@ def each_large_send(bench: Bench) -> None:
                 dict.fromkeys(pair, False),
                 f"{name} without {member}",
             )
+    works(bench)
+
+
+# -- NDIS_OFFLOAD_ENCAPSULATION ------------------------------------------------------------------------------
+
+
+def _is_of(name: str, version: str) -> bool:
+    """Whether a switch is one of a version of IP; LSOv1 is of IPv4."""
+    return version in name or (version == "ipv4" and name == "lso_v1")
+
+
+@case(
+    guide("oid-offload-encapsulation"),
+    "each version of IP is switched by its own member; NDIS_OFFLOAD_SET_NO_CHANGE leaves it as it is",
+    Feature.CHECKSUM,
+    **ONE,
+)
+def encapsulation_of_each_version(bench: Bench) -> None:
+    """From both on and from both off, each of no change, on and off for IPv4 with each for IPv6."""
+    if not has_oid(bench, OID.OFFLOAD_ENCAPSULATION):
+        raise NotSupported("OID_OFFLOAD_ENCAPSULATION")
+    able = _all_on(bench)
+    no_change, on, off = range(3)
+    for first, (four, six) in product((on, off), product(range(3), repeat=2)):
+        for ipv4, ipv6 in ((first, first), (four, six)):
+            wanted = OffloadEncapsulation(ipv4, 2, 14, ipv6, 2, 14)
+            assert tell(bench, OID.OFFLOAD_ENCAPSULATION, wanted.pack()) == OK, f"{wanted} was refused"
+        found = switches(current_offload(bench))
+        for version, member in (("ipv4", four), ("ipv6", six)):
+            is_on = (member if member != no_change else first) == on
+            own = {name: found[name] for name in able if _is_of(name, version) and able[name]}
+            wrong = [name for name, now in own.items() if now != is_on]
+            said = f"IPv4Enabled {four}, IPv6Enabled {six} from {first}"
+            assert not wrong, f"{said}: {', '.join(wrong)} {'off' if is_on else 'on'}"
     works(bench)

@@ -5,11 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vnic.conformance.case import Feature, NotSupported, case
-from vnic.conformance.drive import OK, ONE, ask, current_offload, has_oid, link, tell, works
+from vnic.conformance.drive import (
+    OK,
+    ONE,
+    ask,
+    current_offload,
+    has_oid,
+    link,
+    set_filter,
+    set_groups,
+    tell,
+    works,
+)
 from vnic.conformance.groups.chimney import drained, offloading, one
-from vnic.conformance.pages import chimney, guide
+from vnic.conformance.pages import chimney, ddi, guide
 from vnic.ndis.offload import TcpConnectionOffloadParameters
-from vnic.ndis.oid import OID
+from vnic.ndis.oid import OID, PacketFilter
+from vnic.ndis.oid_request import OidRequest
 from vnic.ndis.status import NDIS_STATUS
 from vnic.ndis.structures import (
     LINK_SPEED_UNKNOWN,
@@ -197,3 +209,40 @@ def parameters_at_their_limits(bench: Bench) -> None:
             chimneys.upload_all()
             chimneys.connections.clear()
     assert _parameters(bench, good) == OK, "after all that good values are refused"
+
+
+@case(
+    ddi("ns-oidrequest-ndis_oid_request", "oidrequest"),
+    "BytesRead of a set that succeeded counts what was read: of a list, all of it",
+    Feature.MULTICAST,
+    **ONE,
+)
+def counts_what_it_read_of_a_set(bench: Bench) -> None:
+    """Set the packet filter, multicast lists of 0 to 3 addresses, and RSS where there is RSS."""
+    assert bench.adapter.general is not None
+    queue, ended = bench.adapter.oids.queue, list[tuple[OidRequest, int]]()
+    genuine, keeps = queue.ask, queue.keeps
+
+    def note(request: OidRequest, status: NDIS_STATUS) -> None:
+        if not request.is_query and status == OK:
+            ended.append((request, request.bytes_read))
+
+    def ask_(request: OidRequest) -> NDIS_STATUS:
+        status = genuine(request)
+        note(request, status)
+        return status
+
+    def complete(request: OidRequest, status: NDIS_STATUS) -> bool:
+        note(request, status)
+        return keeps(request, status)
+
+    queue.ask, queue.keeps = ask_, complete
+    groups = [bytes.fromhex(f"01005e0000{last:02x}") for last in range(3)]
+    for count in range(min(3, bench.adapter.general.max_multicast_list_size) + 1):
+        set_groups(bench, *groups[:count])
+    set_filter(bench, PacketFilter.DIRECTED)
+    if bench.adapter.general.receive_scale is not None:
+        assert bench.set_rss(table=(0,)) == OK
+    assert ended, "no set reached the driver"
+    for request, count in ended:
+        assert count == request.buffer_length, f"{request} succeeded with BytesRead {count}"

@@ -18,6 +18,7 @@ from vnic.conformance.drive import (
     take,
     works,
 )
+from vnic.conformance.groups.reset import LONG_FRAMES, come_in_part
 from vnic.conformance.pages import guide, manual
 from vnic.gen.registers import CONFIG
 from vnic.ndis.oid import OID
@@ -234,3 +235,20 @@ def traffic_on_both_sides_of_low_power(bench: Bench) -> None:
         up(bench)
     bench.transmitted.clear()
     works(bench)
+
+
+@case(
+    _SET,
+    "of a frame that had arrived in part nothing is left after low power: the next one is whole",
+    Feature.POWER,
+    **LONG_FRAMES,
+)
+def frames_that_have_come_in_part(bench: Bench) -> None:
+    """Frames of 9,000 bytes stop after 1 to 6 steps of the card, are looked at; D3, and D0 again."""
+
+    def sleep() -> None:
+        down(bench)
+        bench.device.is_manual = False
+        up(bench)
+
+    come_in_part(bench, sleep, "low power")

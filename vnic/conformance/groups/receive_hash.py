@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vnic.conformance.case import Feature, NotSupported, case
-from vnic.conformance.drive import OK, has_oid, take, tell, works
+from vnic.conformance.drive import OK, ONE, has_oid, take, tell, works
 from vnic.conformance.pages import guide
 from vnic.ndis.oid import OID
-from vnic.ndis.rss import ReceiveHashFlag, ReceiveHashParameters
+from vnic.ndis.rss import HashType, ReceiveHashFlag, ReceiveHashParameters, RssCapability, RssFlag
 from vnic.protocol.capture import Received
 from vnic.testbench.bench import RSS_KEY, Bench
 from vnic.testbench.frames import tcp_frame
@@ -15,6 +15,14 @@ _PAGE = guide("oid-gen-receive-hash")
 _ENABLE = ReceiveHashFlag.ENABLE_HASH
 _TCP4 = 0x201
 _IP4 = 0x101
+_OFFERED_BY = {
+    HashType.TCP_IPV4: RssCapability.HASH_TYPE_TCP_IPV4,
+    HashType.TCP_IPV6: RssCapability.HASH_TYPE_TCP_IPV6,
+    HashType.TCP_IPV6_EX: RssCapability.HASH_TYPE_TCP_IPV6_EX,
+    HashType.UDP_IPV4: RssCapability.HASH_TYPE_UDP_IPV4,
+    HashType.UDP_IPV6: RssCapability.HASH_TYPE_UDP_IPV6,
+    HashType.UDP_IPV6_EX: RssCapability.HASH_TYPE_UDP_IPV6_EX,
+}
 
 
 def switch(bench: Bench, parameters: ReceiveHashParameters) -> bool:
@@ -81,3 +89,44 @@ def unchanged_members(bench: Bench) -> None:
     last = [frame.hash for frame in flows(bench)]
     assert {each and each[0] for each in last} == {0x200}, "the types changed"
     assert last != hashes, "the key did not change"
+
+
+def _takes_what_is_offered(bench: Bench) -> None:
+    """Each hash type by each of the two OIDs: taken where the capabilities have it, refused where not."""
+    assert bench.adapter.general is not None and bench.adapter.general.receive_scale is not None
+    offered = bench.adapter.general.receive_scale.flags
+    for kind, capability in _OFFERED_BY.items():
+        is_offered = bool(offered & capability)
+        types = int(kind | HashType.IPV4)
+        if has_oid(bench, OID.GEN_RECEIVE_HASH):
+            is_taken = switch(bench, ReceiveHashParameters(_ENABLE, types | 1, RSS_KEY))
+            said = "taken" if is_taken else "refused"
+            assert is_taken == is_offered, f"OID_GEN_RECEIVE_HASH with {kind!r} was {said}"
+            assert switch(bench, ReceiveHashParameters(ReceiveHashFlag(0)))
+        is_taken = bench.set_rss(types=types) == OK
+        said = "taken" if is_taken else "refused"
+        assert is_taken == is_offered, f"RSS with {kind!r} was {said}"
+        if is_taken:
+            assert bench.set_rss(flags=RssFlag.DISABLE_RSS) == OK
+    works(bench, "after every hash type")
+
+
+@case(
+    _PAGE, "a hash type that is in the capabilities is taken, one that is not is refused", Feature.RSS, **ONE
+)
+def takes_the_types_that_it_offers(bench: Bench) -> None:
+    """Set each hash type by OID_GEN_RECEIVE_HASH, and by OID_GEN_RECEIVE_SCALE_PARAMETERS."""
+    _takes_what_is_offered(bench)
+
+
+@case(
+    _PAGE,
+    "a hash type that is in the capabilities is taken, one that is not is refused, with those of 2003 too",
+    Feature.RSS,
+    profile="snp2003",
+    keywords={"*RSS": 1},
+    **ONE,
+)
+def takes_the_types_of_2003(bench: Bench) -> None:
+    """The same with the settings of the Scalable Networking Pack, which has no types of UDP."""
+    _takes_what_is_offered(bench)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from vnic.abi import FaultAction, FaultSite
-from vnic.conformance.case import case
+from vnic.conformance.case import NotSupported, case
 from vnic.conformance.drive import (
     OK,
     ONE,
@@ -34,6 +35,7 @@ _RESET = ddi("nc-ndis-miniport_reset")
 _HANG = ddi("nc-ndis-miniport_check_for_hang")
 _A_STEP = Budget(1, UNBOUNDED.bytes)
 _EMPTY: dict[str, Any] = {"keywords": SHORT_RINGS} | ONE
+LONG_FRAMES: dict[str, Any] = {"keywords": SHORT_RINGS | {"*JumboPacket": 9014}} | ONE
 
 
 @case(_RESET, "after a reset the adapter works as before")
@@ -133,6 +135,36 @@ def frames_during_a_reset(bench: Bench) -> None:
         let_go(bench)
     assert len(set(bench.received)) == len(bench.received), "a frame was indicated twice"
     works(bench)
+
+
+def come_in_part(bench: Bench, go: Callable[[], object], why: str) -> None:
+    """A long frame stops after 1 to 6 steps of the card, is looked at, and something happens; others come."""
+    if bench.adapter.general is not None and bench.adapter.general.mtu_size < 9000:
+        raise NotSupported(f"*JumboPacket: MtuSize is {bench.adapter.general.mtu_size}")
+    for moment in range(1, 7):
+        bench.device.is_manual = True
+        bench.receive(plain_frame(9000, moment, bench.station))
+        for _ in range(moment):
+            for part in bench.device.runnable[:1]:
+                bench.device.step(part)
+        bench.advance(5_000_000_000)
+        go()
+        before = resets(bench)
+        let_go(bench)
+        frames = [plain_frame(8000, moment, bench.station), *frames_to(bench.station, 2, 100, moment)]
+        same([each.data for each in take(bench, *frames)], frames)
+        assert resets(bench) == before, f"{why} after {moment} steps of a frame leads to another reset"
+    works(bench, "after frames that had come in part")
+
+
+@case(
+    _RESET,
+    "of a frame that had arrived in part nothing is left after a reset: the next one is whole",
+    **LONG_FRAMES,
+)
+def frames_that_have_come_in_part(bench: Bench) -> None:
+    """Frames of 9,000 bytes stop after 1 to 6 steps of the card, are looked at, and the adapter is reset."""
+    come_in_part(bench, bench.adapter.reset, "a reset")
 
 
 @case(_RESET, "a reset while the adapter is Paused leaves it Paused", **ONE)

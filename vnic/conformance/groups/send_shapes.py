@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import product
 from typing import Any
 
 from vnic.conformance.case import Feature, NotSupported, case
@@ -17,12 +18,13 @@ from vnic.conformance.drive import (
     padded,
     same,
     take,
+    transmit_ring,
     works,
 )
 from vnic.conformance.groups.checksum import asked, has, unsummed
 from vnic.conformance.groups.lso import headers, payload_of
 from vnic.conformance.groups.vlan import modes
-from vnic.conformance.pages import ddi, guide
+from vnic.conformance.pages import ddi, guide, manual
 from vnic.ndis.net_buffer_list import Mdl, NetBufferList, link
 from vnic.ndis.oob import LargeSend, LargeSendType, Vlan
 from vnic.testbench.bench import Bench
@@ -244,3 +246,30 @@ def many_pieces_and_a_reset(bench: Bench) -> None:
             bench.send(frame, pieces=[2] * (pieces - 1))
         bench.settle()
         assert_all_sent(bench, [frame] * 3)
+
+
+@case(
+    manual("PROG-12"),
+    "a packet and the descriptors that go with it wait until all of them have room in the ring",
+    **_EMPTY,
+)
+def many_pieces_in_a_ring_that_is_nearly_full(bench: Bench) -> None:
+    """Behind sends that leave 0 to 2 descriptors free come packets of more MDLs than that, with a tag and
+    without; the card stands still until all are handed over, and then some more are sent."""
+    ring = transmit_ring(bench)
+    asked = Vlan(5, False, 0) if modes(bench)[0] else None
+    for free, tag in product(range(3), (asked, None)):
+        bench.protocol.sent.clear()
+        bench.transmitted.clear()
+        ahead = outgoing(ring - 1 - free, first=free * 100)
+        bench.device.is_manual = True
+        for frame in ahead:
+            bench.send(frame)
+        wanted = list(ahead)
+        for pieces in (ring + 2, 2, ring + 4):
+            frame = plain_frame(600 + pieces, free, PEER)
+            bench.send(frame, pieces=[3] * (pieces - 1), vlan=tag)
+            wanted.append(frame if tag is None else frame[:12] + b"\x81\x00\xa0\x00" + frame[12:])
+        let_go(bench)
+        assert_all_sent(bench, wanted)
+    works(bench, "after packets of many pieces behind others")
