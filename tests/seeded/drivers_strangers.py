@@ -162,6 +162,15 @@ FAULTS = (
         Cites("INV-17, INV-30: bytes transferred"),
     ),
     Fault(
+        "MP-174",
+        Subject.MINIPORT,
+        "vnic/miniport/queue.py",
+        "            elif kind in CHIMNEY_TYPES and self._shape.chimney:\n",
+        "            elif kind in CHIMNEY_TYPES:\n",
+        "An entry of a chimney that is off is passed over, and the descriptor that it came for with it.",
+        Cites("PROG-14, PROG-30"),
+    ),
+    Fault(
         "ND-80",
         Subject.PROVIDER,
         "vnic/netdma/engine_interrupts.py",
