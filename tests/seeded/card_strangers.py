@@ -279,7 +279,7 @@ FAULTS = (
         "CC-634",
         Subject.CARD,
         "csrc/tcp/keepalive.c",
-        "if (tcp_flight(c) != 0 || timer_is_set(c, TCP_TIMER_XMIT)) {",
+        "if (tcp_flight(c) != 0 || window_unsent(c) != 0 || timer_is_set(c, TCP_TIMER_XMIT)) {",
         "if (timer_is_set(c, TCP_TIMER_DELACK)) {",
         "Keepalive probes and gives up beside data that is sent again.",
         Cites("CHM-41: RFC 9293 MUST-26"),
@@ -364,5 +364,14 @@ FAULTS = (
         "    if (chimney_has(c, CHM_STARVED) && pending == 0) {",
         "A connection that starves reports nothing else until it has a buffer.",
         Cites("CHM-60"),
+    ),
+    Fault(
+        "CC-644",
+        Subject.CARD,
+        "csrc/tcp/keepalive.c",
+        "tcp_flight(c) != 0 || window_unsent(c) != 0 || timer_is_set",
+        "tcp_flight(c) != 0 || timer_is_set",
+        "Keepalive counts among the window's probes when both timers expire at once.",
+        Cites("CHM-41: RFC 9293 MUST-26"),
     ),
 )

@@ -250,15 +250,18 @@ def timers_that_are_taken_over(rig: Rig) -> None:
     "keepalive probes that nobody answered are not counted among those of the window, nor the other way",
 )
 def probes_of_two_kinds(rig: Rig) -> None:
-    """0 to 3 keepalive probes into silence, the window closed; then data: 4 probes before it is given up."""
+    """0 to 3 keepalive probes into silence, the window closed; then data: 4 probes before it is given up.
+
+    The timers of the two kinds never expire together, or do.
+    """
     chimney = ChimneyRig(rig, parameters={"MAX_RETRANSMISSIONS": 4, "DOUBT_RETRANSMISSIONS": 99})
-    for version, before in product((4, 6), range(4)):
+    for version, before, (timeout, interval) in product((4, 6), range(4), ((3700, 1300), (3000, 1000))):
         connection = chimney.connect(
-            version=version, snd_wnd=0, cached_flags=_KEEPALIVE, ka_timeout=3700, ka_interval=1300,
+            version=version, snd_wnd=0, cached_flags=_KEEPALIVE, ka_timeout=timeout, ka_interval=interval,
             ka_probe_count=5,
         )  # fmt: skip
         rig.sent()
-        what = f"IPv{version}, {before} keepalive probes"
+        what = f"IPv{version}, {before} keepalive probes of {timeout} and {interval} ms"
         assert len(_times(chimney, connection, ISS - 1, before)) == before, f"{what}: less of them"
         connection.send(b"waits for a window")
         rig.sent()
