@@ -66,13 +66,13 @@ static struct part part_next(const struct fetched *f)
     return p;
 }
 
-/* [DMA-21] [DMA-24] */
-static bool is_what_was_asked(const struct fetched *f, const uint8_t *bytes, uint32_t len)
+/* [DMA-21] [DMA-24] may_be_any: of a piece that several had to read, it is not known which bytes are whose. */
+static bool is_what_was_asked(const struct fetched *f, const uint8_t *bytes, uint32_t len, bool may_be_any)
 {
     const uint64_t pattern = copy_descriptor_src(f->word);
 
     if (!is_fill(f)) {
-        return f->has_read && (f->is_shared || memcmp(f->data, bytes, len) == 0);
+        return f->has_read && ((may_be_any && f->is_shared) || memcmp(f->data, bytes, len) == 0);
     }
     for (uint32_t i = 0; i < len; i++) {
         if (bytes[i] != (uint8_t)(pattern >> 8 * ((f->moved + i) % 8))) {
@@ -138,26 +138,29 @@ static void on_read(struct copy_judge *j, const struct vnic_event *event)
     }
 }
 
-static void on_write(struct copy_judge *j, const struct vnic_event *event)
+/* Whether a descriptor asked for these bytes there; it has them then. */
+static bool is_written_for(struct copy_judge *j, const struct vnic_event *event, bool may_be_any)
 {
-    bool is_asked = false;
-
     for (uint32_t n = 0; n < kept(j); n++) {
         struct fetched *f = &j->fetch[(j->count - 1 - n) % JUDGE_FETCHES];
         const struct part p = f->is_live ? part_next(f) : (struct part){0};
-        if (!f->is_live || p.to != event->addr || p.len != event->len) {
-            continue;
-        }
-        is_asked = true;
-        if (is_what_was_asked(f, event->data, event->len)) {
+        if (f->is_live && p.to == event->addr && p.len == event->len
+            && is_what_was_asked(f, event->data, event->len, may_be_any)) {
             f->moved += event->len;
             f->has_read = false;
             f->is_live = f->moved != (uint32_t)copy_descriptor_size(f->word);
-            return;
+            return true;
         }
     }
-    accuse(j, is_asked ? "other bytes are written than a descriptor asks for"
-                       : "data is written where no descriptor asks for it");
+    return false;
+}
+
+/* Who asked for just these bytes comes before one whose bytes may be any: else that one is taken for done. */
+static void on_write(struct copy_judge *j, const struct vnic_event *event)
+{
+    if (!is_written_for(j, event, false) && !is_written_for(j, event, true)) {
+        accuse(j, "data is written that no descriptor asks for");
+    }
 }
 
 /* [DMA-30] Of the descriptor that it names, which is done; of an error, whatever was done last. */
