@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from vnic.abi import ResetLevel
+from vnic.abi import DmaPurpose, DmaStatus, FaultAction, FaultSite, ResetLevel
+from vnic.fault import Fault
 from vnic.gen.registers import BAR0, CONFIG
+from vnic.testbench.frames import PEER, plain_frame
 from vnic.testbench.rig import Received, Rig
 
 #: Steps after which a card that never comes to rest is one that hangs.
@@ -91,3 +93,12 @@ def commit_rss(rig: Rig, *, key: bytes, table: list[int], types: int, log2: int,
     grown = (rig.field(BAR0.RSS_STATUS, "GENERATION") - before) % 65536
     assert grown == 1 - is_refused, f"REFUSED is {is_refused}, and GENERATION grew by {grown}"
     return not is_refused
+
+
+def transmit_unread(rig: Rig, answer: DmaStatus) -> None:
+    """Send a frame whose data is answered so when the card reads it."""
+    fault = Fault(
+        site=FaultSite.DMA_READ, action=FaultAction.ERROR, index=DmaPurpose.DATA, count=1, argument=answer
+    )
+    with rig.device.arm(fault):
+        rig.transmit(plain_frame(90, 1, PEER))

@@ -82,3 +82,20 @@ class Peer:
         tag = self.tci if tci is None else tci
         tags = () if tag is None else ((0x8100, tag),)
         return packet.ethernet(datagram, source=PEER, destination=MAC, tags=tags)
+
+    def fragments(self) -> list[bytes]:
+        """Two frames to the card with a segment of 64 bytes, cut 48 bytes behind its TCP header's start."""
+        source, destination = self.addresses or ADDRESSES[self.version]
+        segment, cut = self.tcp(bytes(64)), 48
+        if self.version == 4:
+            whole = packet.ipv4(source, destination, packet.TCP, segment, fragment=0)
+            parts = packet.ipv4_fragments(whole, cut)
+        else:
+            parts = [
+                packet.ipv6(
+                    source, destination, packet.TCP, piece,
+                    extensions=((packet.FRAGMENT, packet.fragment_header(at, more=at == 0)),),
+                )
+                for at, piece in ((0, segment[:cut]), (cut, segment[cut:]))
+            ]  # fmt: skip
+        return [packet.ethernet(part, source=PEER, destination=MAC) for part in parts]

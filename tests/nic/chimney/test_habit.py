@@ -9,7 +9,6 @@ import pytest
 
 from tests.nic.chimney.driver import ESTABLISHED, Connection, Driver, pieces
 from vnic.gen.enums import ChmReason, ChmSubmissionOp
-from vnic.testbench.frames import ADDRESSES, MAC, PEER
 from vnic.testbench.tcp_peer import IRS
 from vnic.wire import packet
 
@@ -237,24 +236,6 @@ def test_a_look_at_many_takes_several_steps() -> None:
 # -- HIGH_FRAGMENTATION ------------------------------------------------------------------------------------
 
 
-def fragments(connection: Connection, version: int, *, to: bytes = MAC) -> list[bytes]:
-    """A segment of the connection in two fragments."""
-    source, destination = ADDRESSES[version]
-    segment = connection.peer.tcp(bytes(64))
-    if version == 4:
-        whole = packet.ipv4(source, destination, packet.TCP, segment, fragment=0)
-        parts = packet.ipv4_fragments(whole, 48)
-    else:
-        parts = [
-            packet.ipv6(
-                source, destination, packet.TCP, piece,
-                extensions=((packet.FRAGMENT, packet.fragment_header(at, more=at == 0)),),
-            )
-            for at, piece in ((0, segment[:48]), (48, segment[48:]))
-        ]  # fmt: skip
-    return [packet.ethernet(part, source=PEER, destination=to) for part in parts]
-
-
 @pytest.mark.requirement("CHM-51", "CHM-64")
 @pytest.mark.parametrize("version", [4, 6])
 def test_first_fragments(version: int) -> None:
@@ -263,7 +244,7 @@ def test_first_fragments(version: int) -> None:
         other = driver.connect(version=version, path=None, remote_port=40001)
         driver.take()
         for n in range(1, 5):
-            sent = fragments(connection, version)
+            sent = connection.peer.fragments()
             for frame in sent:
                 driver.rig.inject(frame)
             driver.poll()
@@ -280,7 +261,7 @@ def test_first_fragments(version: int) -> None:
 def test_fragments_of_others(spoil: str) -> None:
     with made("FRAGMENTS") as driver:
         connection = driver.connect()
-        frame = bytearray(fragments(connection, 4)[0])
+        frame = bytearray(connection.peer.fragments()[0])
         if spoil == "port":
             frame[34] ^= 1
         elif spoil == "checksum":
@@ -306,7 +287,7 @@ def test_nothing_is_asked_by_default() -> None:
         take_swapped(connection, WINDOW, 128)
         for _ in range(64):
             connection.post(1, data_count=WINDOW)
-        for frame in fragments(connection, 4) * 9:
+        for frame in connection.peer.fragments() * 9:
             driver.rig.inject(frame)
         driver.advance(10**12)
         assert driver.reasons() == []
@@ -318,7 +299,7 @@ def ask(connection: Connection, reason: ChmReason) -> None:
         connection.receive(bytes(1000))
     elif reason == ChmReason.HIGH_FRAGMENTATION:
         for _ in range(3):
-            connection.driver.rig.inject(fragments(connection, 4)[0])
+            connection.driver.rig.inject(connection.peer.fragments()[0])
     else:
         connection.driver.advance(100 * MS)
         connection.driver.advance(100 * MS)
@@ -399,7 +380,7 @@ def test_counts_survive_a_snapshot(seed: int) -> None:
                         connection.peer.ack = connection.query().snd_nxt
                         connection.receive()
                     case 2:
-                        connection.driver.rig.inject(fragments(connection, 4)[0])
+                        connection.driver.rig.inject(connection.peer.fragments()[0])
                     case 3:
                         driver.advance(random.randrange(80 * MS))
                     case _:

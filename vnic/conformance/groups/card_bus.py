@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from itertools import product
 
-from vnic.abi import DmaPurpose, DmaStatus, FaultAction, FaultSite, InterruptKind
+from vnic.abi import DmaStatus, InterruptKind
+from vnic.conformance.card_drive import transmit_unread
 from vnic.conformance.case import card_case
 from vnic.conformance.groups.card import messages
 from vnic.conformance.pages import manual
-from vnic.fault import Fault
 from vnic.gen.registers import BAR0, CONFIG
-from vnic.testbench.frames import PEER, plain_frame
 from vnic.testbench.rig import MESSAGE_DATA, Rig
 
 
 def _time_out(rig: Rig, severity: int, serr: int) -> None:
     """a completion timeout"""
     rig.configure(CONFIG.COMMAND, MEMORY=1, MASTER=1, SERR=serr)
-    fault = Fault(
-        site=FaultSite.DMA_READ, action=FaultAction.ERROR, index=DmaPurpose.DATA, count=1,
-        argument=DmaStatus.TIMEOUT,
-    )  # fmt: skip
-    with rig.device.arm(fault):
-        rig.transmit(plain_frame(90, 1, PEER))
+    transmit_unread(rig, DmaStatus.TIMEOUT)
 
 
 def _write_nowhere(rig: Rig, severity: int, serr: int) -> None:
@@ -34,12 +28,7 @@ def _write_nowhere(rig: Rig, severity: int, serr: int) -> None:
 def _poison(rig: Rig, severity: int, serr: int) -> None:
     """a poisoned completion"""
     rig.configure(CONFIG.COMMAND, MEMORY=1, MASTER=1, SERR=serr)
-    fault = Fault(
-        site=FaultSite.DMA_READ, action=FaultAction.ERROR, index=DmaPurpose.DATA, count=1,
-        argument=DmaStatus.POISONED,
-    )  # fmt: skip
-    with rig.device.arm(fault):
-        rig.transmit(plain_frame(90, 1, PEER))
+    transmit_unread(rig, DmaStatus.POISONED)
 
 
 _ERRORS = {"TIMEOUT": _time_out, "UR": _write_nowhere, "POISONED": _poison}

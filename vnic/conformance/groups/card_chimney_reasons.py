@@ -12,7 +12,6 @@ from vnic.gen.registers import BAR0
 from vnic.testbench.chimney.images import CLOSE_WAIT, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK
 from vnic.testbench.chimney.rig import ChimneyRig
 from vnic.testbench.chimney.rig_connection import RigConnection
-from vnic.testbench.frames import ADDRESSES, MAC, PEER
 from vnic.testbench.rig import Rig
 from vnic.testbench.tcp_peer import IRS, ISS
 from vnic.wire import packet
@@ -166,24 +165,6 @@ def connections_that_are_idle(rig: Rig) -> None:
         chimney.switch_off()
 
 
-def _fragments(connection: RigConnection, version: int, to: bytes = MAC) -> list[bytes]:
-    """A segment of the connection in two fragments."""
-    source, destination = ADDRESSES[version]
-    segment = connection.peer.tcp(bytes(64))
-    if version == 4:
-        whole = packet.ipv4(source, destination, packet.TCP, segment, fragment=0)
-        parts = packet.ipv4_fragments(whole, 48)
-    else:
-        parts = [
-            packet.ipv6(
-                source, destination, packet.TCP, piece,
-                extensions=((packet.FRAGMENT, packet.fragment_header(at, more=at == 0)),),
-            )
-            for at, piece in ((0, segment[:48]), (48, segment[48:]))
-        ]  # fmt: skip
-    return [packet.ethernet(part, source=PEER, destination=to) for part in parts]
-
-
 def _spoiled(frame: bytes, how: str) -> bytes:
     spoiled = bytearray(frame)
     if how == "another port":
@@ -220,14 +201,14 @@ def first_fragments(rig: Rig) -> None:
         spoils += ["another port", "a wrong header checksum", "no ports"] if version == 4 else []
         for spoil in (*spoils, "second"):
             for _ in range(limit):
-                first, second = _fragments(connection, version)
+                first, second = connection.peer.fragments()
                 rig.inject(second if spoil == "second" else _spoiled(first, spoil))
             assert chimney.reasons() == [], f"{what}: told of fragments with {spoil}"
         chimney.frames.clear()
         chimney.take()
         for number in range(1, limit + 1):
             assert chimney.reasons() == [], f"{what}: told of {number - 1}"
-            sent = _fragments(connection, version)
+            sent = connection.peer.fragments()
             for frame in sent:
                 rig.inject(frame)
             chimney.poll()
@@ -249,7 +230,7 @@ def _unposted(connection: RigConnection) -> None:
 
 def _fragmented(connection: RigConnection) -> None:
     for _ in range(2):
-        connection.driver.rig.inject(_fragments(connection, 4)[0])
+        connection.driver.rig.inject(connection.peer.fragments()[0])
 
 
 def _idle(connection: RigConnection) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from itertools import product
 
-from vnic.abi import DmaPurpose, DmaStatus, FaultAction, FaultSite, InterruptKind
-from vnic.conformance.card_drive import LEVELS, filled, reset
+from vnic.abi import DmaStatus, InterruptKind
+from vnic.conformance.card_drive import LEVELS, filled, reset, transmit_unread
 from vnic.conformance.case import card_case
 from vnic.conformance.groups.card import messages, through
 from vnic.conformance.pages import manual
-from vnic.fault import Fault
 from vnic.gen.registers import BAR0, CONFIG, MSIX_TABLE
 from vnic.testbench.frames import PEER, large_send, plain_frame
 from vnic.testbench.rig import Rig
@@ -287,12 +286,7 @@ def advisory_errors(rig: Rig) -> None:
             rig.configure(CONFIG.COMMAND, MEMORY=1, MASTER=1, SERR=serr)
         else:
             rig.configure(CONFIG.COMMAND, MEMORY=1, MASTER=1, SERR=serr)
-            fault = Fault(
-                site=FaultSite.DMA_READ, action=FaultAction.ERROR, index=DmaPurpose.DATA, count=1,
-                argument=DmaStatus.POISONED,
-            )  # fmt: skip
-            with rig.device.arm(fault):
-                rig.transmit(plain_frame(90, 1, PEER))
+            transmit_unread(rig, DmaStatus.POISONED)
         what = f"{name}, advisory {'told' if is_advised else 'masked'}, own bit masked {is_masked}"
         control = CONFIG.DEVCTL.decode(rig.device.config_read(CONFIG.DEVCTL.offset))
         told = control["CORRECTABLE"], control["NONFATAL"], control["FATAL"]
